@@ -1,0 +1,26 @@
+//! Victor's core: the vocabulary, the traits and the agent loop.
+//!
+//! It does no I/O: no HTTP, SQL, files, processes, environment or clock. Providers, tools and stores are plug-ins
+//! behind its traits.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod assemble;
+pub mod blob;
+pub mod bus;
+pub mod conversation;
+pub mod error;
+pub mod event;
+pub mod hook;
+pub mod id;
+pub mod message;
+pub mod permission;
+pub mod provider;
+pub mod request;
+pub mod sandbox;
+pub mod session;
+pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tool;
+pub mod usage;

@@ -1,0 +1,117 @@
+//! Whoever is asked: a person at a terminal, a client over a wire, or nobody.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{CallId, RunId};
+use crate::tool::{Effects, Preview};
+
+use super::PermissionKey;
+
+/// A question: may this call run?
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalRequest {
+    /// The run that asks.
+    pub run_id: RunId,
+    /// The call.
+    pub call: CallId,
+    /// The tool.
+    pub tool: String,
+    /// Its arguments.
+    pub arguments: Value,
+    /// What the call does.
+    pub effects: Effects,
+    /// What the permission rules were matched against.
+    pub keys: Vec<PermissionKey>,
+    /// What a person is shown.
+    pub preview: Option<Preview>,
+    /// Why it is asked.
+    pub reason: String,
+    /// Whether it would leave the sandbox, which a general yes does not answer.
+    pub leaves_sandbox: bool,
+}
+
+/// How long a yes holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantScope {
+    /// For this call.
+    Once,
+    /// For calls with the same keys, as long as the chat is open.
+    Session,
+}
+
+/// What was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It may run.
+    Allow(GrantScope),
+    /// It may not run; the model is told the reason and goes on.
+    Deny {
+        /// Why.
+        reason: String,
+    },
+    /// It may not run, and the run ends as denied.
+    Abort {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is decided.
+    Decided(Decision),
+    /// It will be decided later: the run is put down as `waiting` and goes on when it is resumed with the answer.
+    Later,
+}
+
+/// Answers questions. One that panics has denied.
+#[async_trait]
+pub trait Approver: Send + Sync + 'static {
+    /// Answers one question.
+    async fn ask(&self, request: &ApprovalRequest) -> Answer;
+}
+
+/// Where nobody can be asked: everything is denied, with a message that says how to allow it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DenyAll;
+
+#[async_trait]
+impl Approver for DenyAll {
+    async fn ask(&self, request: &ApprovalRequest) -> Answer {
+        let how = if request.leaves_sandbox {
+            "run with --sandbox off to allow it".to_owned()
+        } else {
+            format!("allow it with --allow '{}' or answer all questions with --yes", rule_for(request))
+        };
+        let reason = format!("{}; nobody can be asked here: {how}", request.reason);
+        Answer::Decided(Decision::Deny { reason })
+    }
+}
+
+/// The rule that would have allowed what was asked.
+fn rule_for(request: &ApprovalRequest) -> String {
+    match request.keys.first() {
+        Some(key) => format!("{}({key})", request.tool),
+        None => request.tool.clone(),
+    }
+}
+
+/// Says yes to every question (`--yes`), except to leave the sandbox.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowAll;
+
+#[async_trait]
+impl Approver for AllowAll {
+    async fn ask(&self, request: &ApprovalRequest) -> Answer {
+        if request.leaves_sandbox {
+            return DenyAll.ask(request).await;
+        }
+        Answer::Decided(Decision::Allow(GrantScope::Once))
+    }
+}

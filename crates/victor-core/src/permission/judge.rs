@@ -1,0 +1,148 @@
+//! The verdict on one planned call: mode, then rules, then what the effects ask for.
+
+use crate::sandbox::SandboxMode;
+use crate::tool::{Effects, Plan, ToolSpec};
+
+use super::{Mode, PermissionKey, RuleEffect, Rules};
+
+/// What is to happen with a planned call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may run.
+    Allow,
+    /// Somebody has to say yes.
+    Ask {
+        /// Why it is not simply allowed.
+        reason: String,
+        /// Whether it would leave the sandbox, which a general yes does not answer.
+        leaves_sandbox: bool,
+    },
+    /// It may not run.
+    Deny {
+        /// Why, and how it could be allowed.
+        reason: String,
+    },
+}
+
+/// What was allowed for the rest of a session: `tool` and key, or the tool as a whole where a call has no keys.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(Vec<(String, Option<PermissionKey>)>);
+
+impl Grants {
+    /// Allows calls like this one from now on.
+    pub fn add(&mut self, tool: &str, keys: &[PermissionKey]) {
+        match keys {
+            [] => self.0.push((tool.to_owned(), None)),
+            keys => self.0.extend(keys.iter().map(|k| (tool.to_owned(), Some(k.clone())))),
+        }
+    }
+
+    fn cover(&self, tool: &str, key: Option<&PermissionKey>) -> bool {
+        self.0.iter().any(|(t, k)| t == tool && k.as_ref() == key)
+    }
+}
+
+/// Judges a planned call by mode, rules and effects. Hooks and the approver come after it.
+#[must_use]
+pub fn judge(
+    mode: Mode,
+    sandbox: SandboxMode,
+    rules: &Rules,
+    grants: &Grants,
+    tool: &ToolSpec,
+    plan: &Plan,
+) -> Verdict {
+    if !tool.effects.contains(plan.effects) {
+        let reason = format!("`{}` planned more than it says it can do: {:?}", tool.name, plan.effects);
+        return Verdict::Deny { reason };
+    }
+    if !mode.permits(plan.effects) {
+        let reason = format!(
+            "the mode `{}` does not allow to {}; it would need another mode",
+            mode.name(),
+            plan.effects.names().filter(|n| *n != "read").collect::<Vec<_>>().join(" or ")
+        );
+        return Verdict::Deny { reason };
+    }
+    let case = Case { sandbox, rules, grants, tool, plan };
+    let keys: Vec<Option<&PermissionKey>> =
+        if plan.keys.is_empty() { vec![None] } else { plan.keys.iter().map(Some).collect() };
+    let verdicts = keys.into_iter().map(|key| case.verdict(key));
+    verdicts.reduce(strictest).unwrap_or(Verdict::Allow)
+}
+
+fn strictest(a: Verdict, b: Verdict) -> Verdict {
+    match (a, b) {
+        (deny @ Verdict::Deny { .. }, _) | (_, deny @ Verdict::Deny { .. }) => deny,
+        (ask @ Verdict::Ask { .. }, _) | (_, ask @ Verdict::Ask { .. }) => ask,
+        (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
+    }
+}
+
+struct Case<'a> {
+    sandbox: SandboxMode,
+    rules: &'a Rules,
+    grants: &'a Grants,
+    tool: &'a ToolSpec,
+    plan: &'a Plan,
+}
+
+impl Case<'_> {
+    fn verdict(&self, key: Option<&PermissionKey>) -> Verdict {
+        let name = &self.tool.name;
+        let rule = self.rules.strictest(name, key);
+        if let Some(rule) = rule
+            && rule.effect() == RuleEffect::Deny
+        {
+            return Verdict::Deny { reason: format!("the rule `deny: {}` ({}) forbids it", rule.text(), rule.source()) };
+        }
+        if let Some(PermissionKey::Path { outside: true, absolute, .. }) = key
+            && !self.rules.rules().iter().any(|r| key.is_some_and(|k| r.opens_outside(name, k)))
+        {
+            return Verdict::Deny {
+                reason: format!(
+                    "{absolute} is outside the workspace; add its folder with --add-dir, or allow it with \
+                     --allow '{name}({absolute})'"
+                ),
+            };
+        }
+        if self.plan.effects.contains(Effects::UNSANDBOXED) {
+            let reason = "it would run outside the sandbox".to_owned();
+            return Verdict::Ask { reason, leaves_sandbox: true };
+        }
+        if self.grants.cover(name, key) {
+            return Verdict::Allow;
+        }
+        let ask = |reason: String| Verdict::Ask { reason, leaves_sandbox: false };
+        match rule.map(|r| (r.effect(), r)) {
+            Some((RuleEffect::Ask, rule)) => ask(format!("the rule `ask: {}` ({})", rule.text(), rule.source())),
+            Some((RuleEffect::Allow, _)) if self.may_read_hidden() => {
+                ask("rules deny reading some paths, and a program cannot be kept from them".to_owned())
+            }
+            Some((RuleEffect::Allow, _)) if !matches!(key, Some(PermissionKey::UnsplitCommand { .. })) => Verdict::Allow,
+            Some(_) => ask("the command line could not be split into single commands".to_owned()),
+            None => self.by_effects(key),
+        }
+    }
+
+    /// A program reads what it likes, deny rules or not.
+    fn may_read_hidden(&self) -> bool {
+        self.plan.effects.contains(Effects::EXECUTE) && self.rules.hides_paths()
+    }
+
+    fn by_effects(&self, key: Option<&PermissionKey>) -> Verdict {
+        let effects = self.plan.effects;
+        let asks = effects.contains(Effects::EXECUTE) || effects.contains(Effects::NETWORK);
+        if !asks {
+            return Verdict::Allow;
+        }
+        let what = key.map_or_else(|| self.tool.name.clone(), ToString::to_string);
+        let means = match (effects.contains(Effects::EXECUTE), self.sandbox) {
+            (true, SandboxMode::Off) => "runs a program without a sandbox",
+            (true, _) if effects.contains(Effects::NETWORK) => "runs a program with network",
+            (true, _) => "runs a program",
+            (false, _) => "uses the network",
+        };
+        Verdict::Ask { reason: format!("{means}: {what}"), leaves_sandbox: false }
+    }
+}

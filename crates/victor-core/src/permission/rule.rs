@@ -1,0 +1,260 @@
+//! Rules: `tool` or `tool(pattern)`, to allow, to ask or to deny.
+
+use std::fmt;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::{Access, PermissionKey};
+
+/// What a rule does with what it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleEffect {
+    /// It may run.
+    Allow,
+    /// A person is asked.
+    Ask,
+    /// It may not run.
+    Deny,
+}
+
+/// One rule. `tool` may hold `*`. A pattern for paths is a glob relative to the workspace's root, or absolute; for
+/// commands and hosts `*` stands for any text.
+#[derive(Clone)]
+pub struct Rule {
+    effect: RuleEffect,
+    text: String,
+    tool: GlobMatcher,
+    pattern: Option<Pattern>,
+    source: String,
+}
+
+#[derive(Clone)]
+struct Pattern {
+    text: String,
+    path: GlobMatcher,
+}
+
+/// A rule that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{rule}` is not a permission rule ({why}); write `tool` or `tool(pattern)`, such as `bash(cargo test*)`")]
+pub struct RuleError {
+    rule: String,
+    why: String,
+}
+
+impl Rule {
+    /// Reads `tool` or `tool(pattern)`. `source` says where it stands, for messages.
+    ///
+    /// # Errors
+    /// It has another form, or its glob is broken.
+    pub fn parse(effect: RuleEffect, text: &str, source: impl Into<String>) -> Result<Self, RuleError> {
+        let fail = |why: &str| RuleError { rule: text.to_owned(), why: why.to_owned() };
+        let trimmed = text.trim();
+        let (tool, pattern) = match trimmed.split_once('(') {
+            None => (trimmed, None),
+            Some((tool, rest)) => {
+                let inner = rest.strip_suffix(')').ok_or_else(|| fail("the closing `)` is missing"))?;
+                (tool.trim(), Some(inner.trim()))
+            }
+        };
+        if tool.is_empty() || tool.contains(|c: char| c.is_whitespace() || c == ')') {
+            return Err(fail("the tool's name is missing or has spaces"));
+        }
+        if pattern == Some("") {
+            return Err(fail("the pattern is empty"));
+        }
+        let glob = |s: &str| {
+            let built = GlobBuilder::new(s).literal_separator(true).backslash_escape(true).build();
+            built.map(|g| g.compile_matcher()).map_err(|e| fail(&e.kind().to_string()))
+        };
+        let pattern = match pattern {
+            None => None,
+            Some(text) => Some(Pattern { text: text.to_owned(), path: glob(path_glob(text))? }),
+        };
+        Ok(Self { effect, text: trimmed.to_owned(), tool: glob(tool)?, pattern, source: source.into() })
+    }
+
+    /// What it does with what it matches.
+    #[must_use]
+    pub fn effect(&self) -> RuleEffect {
+        self.effect
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The rule as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it speaks of this call of `tool`. Every key has to be allowed, and one that is denied is enough.
+    #[must_use]
+    pub fn matches(&self, tool: &str, key: Option<&PermissionKey>) -> bool {
+        self.names(tool, key) && self.pattern.as_ref().is_none_or(|p| p.matches(self.effect, key))
+    }
+
+    /// Whether it opens a path outside of the workspace: only an allow rule with an absolute pattern does.
+    pub(super) fn opens_outside(&self, tool: &str, key: &PermissionKey) -> bool {
+        let absolute = self.pattern.as_ref().is_some_and(|p| p.text.starts_with('/'));
+        self.effect == RuleEffect::Allow && absolute && self.matches(tool, Some(key))
+    }
+
+    fn names(&self, tool: &str, key: Option<&PermissionKey>) -> bool {
+        let by_access = match key {
+            Some(PermissionKey::Path { access, .. }) => self.tool.is_match(access.name()),
+            _ => false,
+        };
+        by_access || self.tool.is_match(tool)
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} ({})", self.effect, self.text, self.source)
+    }
+}
+
+/// `./x` and `x` are the same place; a trailing `/` names a folder.
+fn path_glob(text: &str) -> &str {
+    let text = text.strip_prefix("./").unwrap_or(text);
+    text.strip_suffix('/').filter(|t| !t.is_empty()).unwrap_or(text)
+}
+
+impl Pattern {
+    fn matches(&self, effect: RuleEffect, key: Option<&PermissionKey>) -> bool {
+        match key {
+            None => false,
+            Some(PermissionKey::Path { relative, absolute, .. }) => {
+                self.matches_path(effect, relative.as_deref(), absolute)
+            }
+            Some(PermissionKey::Command { text }) => wildcard(&self.text, text),
+            // What could not be split is never allowed by a pattern, and is caught by any that asks or denies.
+            Some(PermissionKey::UnsplitCommand { .. }) => effect == RuleEffect::Ask,
+            Some(PermissionKey::Host { host }) => wildcard(&self.text, host),
+        }
+    }
+
+    /// A rule that denies or asks covers what lies below the folder that it names; one that allows must fit exactly.
+    fn matches_path(&self, effect: RuleEffect, relative: Option<&str>, absolute: &str) -> bool {
+        let fits = |path: &str| match effect {
+            RuleEffect::Allow => self.path.is_match(path),
+            RuleEffect::Ask | RuleEffect::Deny => {
+                std::path::Path::new(path).ancestors().any(|p| !p.as_os_str().is_empty() && self.path.is_match(p))
+            }
+        };
+        relative.is_some_and(fits) || fits(absolute)
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any text, also none. A pattern that ends in ` *` fits the
+/// text without any argument too.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    if let Some(stem) = pattern.strip_suffix(" *")
+        && !stem.contains('*')
+        && stem == text
+    {
+        return true;
+    }
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<_> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+/// All rules that hold, whatever layer they come from.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+}
+
+impl Rules {
+    /// These rules.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    /// Adds a rule.
+    pub fn push(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The strictest rule that speaks of this key: deny before ask before allow.
+    #[must_use]
+    pub fn strictest(&self, tool: &str, key: Option<&PermissionKey>) -> Option<&Rule> {
+        self.rules.iter().filter(|r| r.matches(tool, key)).max_by_key(|r| r.effect)
+    }
+
+    /// What keeps paths from being read in passing.
+    #[must_use]
+    pub fn path_rules(&self) -> PathRules {
+        let held = self.rules.iter().filter(|r| r.effect != RuleEffect::Allow);
+        PathRules { rules: held.cloned().collect() }
+    }
+
+    /// Whether a rule denies reading some path: then programs, which no rule follows, have to ask.
+    #[must_use]
+    pub fn hides_paths(&self) -> bool {
+        self.rules.iter().any(|r| r.effect == RuleEffect::Deny && r.pattern.is_some() && r.tool.is_match("read"))
+    }
+}
+
+/// The paths that deny and ask rules keep from being read in passing.
+#[derive(Clone, Debug, Default)]
+pub struct PathRules {
+    rules: Vec<Rule>,
+}
+
+impl PathRules {
+    /// Whether `tool` must pass over this path when it comes across it.
+    #[must_use]
+    pub fn hides(&self, tool: &str, relative: Option<&str>, absolute: &str) -> bool {
+        let key = PermissionKey::Path {
+            access: Access::Read,
+            relative: relative.map(ToOwned::to_owned),
+            absolute: absolute.to_owned(),
+            outside: false,
+        };
+        self.rules.iter().any(|r| r.matches(tool, Some(&key)))
+    }
+
+    /// The globs of the rules that hide paths from `tool`, for programs that take such patterns themselves.
+    pub fn globs(&self, tool: &str) -> impl Iterator<Item = &str> {
+        let named = self.rules.iter().filter(move |r| r.tool.is_match(tool) || r.tool.is_match("read"));
+        named.map(|r| r.pattern.as_ref().map_or("**", |p| path_glob(&p.text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wildcard;
+
+    #[test]
+    fn star_stands_for_any_text() {
+        for (pattern, text) in
+            [("cargo test*", "cargo test --all"), ("*", ""), ("git *", "git"), ("a*b*c", "a-b-b-c"), ("ls", "ls")]
+        {
+            assert!(wildcard(pattern, text), "{pattern} should fit {text}");
+        }
+        for (pattern, text) in [("cargo test", "cargo test x"), ("git *", "gitk"), ("a*b", "a"), ("aa*a", "aa")] {
+            assert!(!wildcard(pattern, text), "{pattern} should not fit {text}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Stand-ins for tests of plug-ins: a clock that counts, and a way to run one tool through the real pipeline's judge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::error::ToolError;
+use crate::id::{CallId, Clock, RunId, Timestamp};
+use crate::permission::{Grants, Mode, Rules, Verdict, judge};
+use crate::sandbox::{Network, Sandbox, SandboxMode, Workspace};
+use crate::tool::{CallDoor, DynTool, Effects, Permit, Plan, ToolCx, ToolOutput};
+
+/// A clock that moves on by a millisecond whenever it is read, and whose ids count up.
+#[derive(Debug, Default)]
+pub struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let ticks = self.0.fetch_add(1, Ordering::Relaxed);
+        Timestamp::from_micros(1_700_000_000_000_000 + i64::try_from(ticks).unwrap_or(0) * 1000)
+    }
+
+    fn uuid(&self) -> Uuid {
+        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(self.0.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// Runs single calls of a tool, judged as in build mode with these rules; what would ask is allowed.
+#[derive(Clone, Debug)]
+pub struct ToolBench {
+    /// The folders that file tools may reach.
+    pub workspace: Arc<Workspace>,
+    /// The rules.
+    pub rules: Rules,
+    /// How far programs may reach.
+    pub sandbox: SandboxMode,
+    /// Ends the call when cancelled.
+    pub cancel: CancellationToken,
+}
+
+impl ToolBench {
+    /// A bench without rules or sandbox.
+    #[must_use]
+    pub fn new(workspace: Workspace) -> Self {
+        Self {
+            workspace: Arc::new(workspace),
+            rules: Rules::default(),
+            sandbox: SandboxMode::Off,
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// Validates and plans a call.
+    ///
+    /// # Errors
+    /// What the tool says of it.
+    pub async fn plan(&self, tool: &Arc<dyn DynTool>, args: Value) -> Result<Plan, ToolError> {
+        tool.spec().validate(&args)?;
+        tool.plan(args, &self.cx()).await
+    }
+
+    /// What the rules say of a planned call.
+    #[must_use]
+    pub fn judge(&self, tool: &Arc<dyn DynTool>, plan: &Plan) -> Verdict {
+        judge(Mode::Build, self.sandbox, &self.rules, &Grants::default(), tool.spec(), plan)
+    }
+
+    /// Validates, plans, judges and runs a call.
+    ///
+    /// # Errors
+    /// What the tool says of it; a denial.
+    pub async fn call(&self, tool: &Arc<dyn DynTool>, args: Value) -> Result<ToolOutput, ToolError> {
+        let plan = self.plan(tool, args).await?;
+        if let Verdict::Deny { reason } = self.judge(tool, &plan) {
+            return Err(ToolError::Denied(reason));
+        }
+        let network =
+            if plan.effects.contains(Effects::NETWORK) { Network::Allowed } else { Network::Denied };
+        let mode = if plan.effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { self.sandbox };
+        let permit = Permit::new(Sandbox { mode, network }, Arc::new(self.rules.path_rules()));
+        plan.run(permit, self.cx()).await
+    }
+
+    fn cx(&self) -> ToolCx {
+        ToolCx {
+            run: RunId(Uuid::nil()),
+            call: CallId::nth(0),
+            workspace: Arc::clone(&self.workspace),
+            sandbox: self.sandbox,
+            cancel: self.cancel.clone(),
+            door: Arc::new(NoDoor),
+        }
+    }
+}
+
+struct NoDoor;
+
+#[async_trait]
+impl CallDoor for NoDoor {
+    fn progress(&self, _: &CallId, _: String) {}
+
+    async fn call(&self, _: &ToolCx, name: &str, _: Value) -> Result<ToolOutput, ToolError> {
+        Err(ToolError::Model(format!("no tool `{name}` on a bench")))
+    }
+
+    fn run_scope(&self) -> Option<crate::agent::RunScope> {
+        None
+    }
+}
