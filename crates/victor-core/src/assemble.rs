@@ -45,14 +45,7 @@ impl Assembler {
     /// An empty answer of the provider whose wire is `wire`.
     #[must_use]
     pub fn new(wire: impl Into<String>) -> Self {
-        Self {
-            wire: wire.into(),
-            parts: Vec::new(),
-            stop: None,
-            usage: Usage::default(),
-            model: None,
-            id: None,
-        }
+        Self { wire: wire.into(), parts: Vec::new(), stop: None, usage: Usage::default(), model: None, id: None }
     }
 
     /// Adds the next piece.
@@ -92,11 +85,7 @@ impl Assembler {
         let stop = self.stop.take()?;
         self.parts.sort_by_key(|(index, _)| *index);
         let mut next = first_call;
-        let content = self
-            .parts
-            .into_iter()
-            .filter_map(|(_, part)| block(part, &self.wire, &mut next))
-            .collect();
+        let content = self.parts.into_iter().filter_map(|(_, part)| block(part, &self.wire, &mut next)).collect();
         Some(Completion {
             message: Message { role: Role::Assistant, content },
             stop,

@@ -12,6 +12,19 @@ use crate::error::SessionError;
 #[serde(transparent)]
 pub struct BlobId(pub String);
 
+impl BlobId {
+    /// The id of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        let digest = sha2::Sha256::digest(bytes);
+        Self(digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
+            hex
+        }))
+    }
+}
+
 /// A store of blobs.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {

@@ -76,10 +76,7 @@ impl EventBus {
             .map_err(|e| ConfigurationError::new(format!("`{topics}` is not a glob: {e}")))?
             .compile_matcher();
         if !TOPICS.iter().any(|t| glob.is_match(t)) {
-            return Err(ConfigurationError::new(format!(
-                "`{topics}` fits no topic; there are {}",
-                TOPICS.join(", ")
-            )));
+            return Err(ConfigurationError::new(format!("`{topics}` fits no topic; there are {}", TOPICS.join(", "))));
         }
         let (queue, events) = sync_channel::<Arc<BusEvent>>(QUEUE);
         let deliver = move || {

@@ -46,7 +46,7 @@ impl Conversation {
     pub fn restore(messages: impl IntoIterator<Item = Arc<Message>>) -> Self {
         let mut conversation = Self::default();
         for message in messages {
-            conversation.restore_one(message);
+            conversation.restore_push(message);
         }
         conversation
     }
@@ -155,7 +155,8 @@ impl Conversation {
         Ok(())
     }
 
-    fn restore_one(&mut self, message: Arc<Message>) {
+    /// Appends a saved message and mends what would break the order.
+    pub(crate) fn restore_push(&mut self, message: Arc<Message>) {
         if message.role == Role::Tool {
             if let Some(mended) = self.mend_results(&message) {
                 let _ = self.push(mended);

@@ -217,12 +217,7 @@ impl ConfigurationError {
     }
 
     /// `what` named `name` does not exist; names the nearest of `known`.
-    pub fn unknown<'a>(
-        what: &str,
-        code: &'static str,
-        name: &str,
-        known: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    pub fn unknown<'a>(what: &str, code: &'static str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let hint = match nearest(name, known) {
             names if names.is_empty() => String::new(),
             names => format!("; did you mean {}?", names.join(" or ")),

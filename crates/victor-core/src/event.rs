@@ -9,6 +9,7 @@ use crate::error::ProviderError;
 use crate::id::{CallId, RunId, SessionId, Timestamp};
 use crate::message::{Block, Message};
 use crate::permission::ApprovalRequest;
+use crate::tool::Preview;
 use crate::usage::{NanoUsd, Usage};
 
 /// The version of the events' form; it changes only when a field changes its meaning.
@@ -80,6 +81,9 @@ pub enum EventKind {
         tool: String,
         /// Its arguments.
         arguments: Value,
+        /// What a person is shown of it: the change of a file as a diff, say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preview: Option<Preview>,
     },
     /// A tool tells how far it is.
     ToolProgress {

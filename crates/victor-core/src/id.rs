@@ -70,8 +70,7 @@ impl TryFrom<String> for SessionId {
     type Error = ConfigurationError;
 
     fn try_from(s: String) -> Result<Self, Self::Error> {
-        let fits = (1..=128).contains(&s.len())
-            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let fits = (1..=128).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if fits {
             return Ok(Self(s));
         }

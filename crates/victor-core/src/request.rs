@@ -46,6 +46,20 @@ pub struct Params {
     pub thinking: Option<ThinkingEffort>,
 }
 
+impl Params {
+    /// Fills what `self` leaves open from `other`.
+    #[must_use]
+    pub fn over(self, other: &Self) -> Self {
+        Self {
+            max_tokens: self.max_tokens.or(other.max_tokens),
+            temperature: self.temperature.or(other.temperature),
+            top_p: self.top_p.or(other.top_p),
+            stop: if self.stop.is_empty() { other.stop.clone() } else { self.stop },
+            thinking: self.thinking.or(other.thinking),
+        }
+    }
+}
+
 /// How much a model thinks before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! Saved conversations: append-only logs of entries, written by one holder at a time.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -152,7 +153,7 @@ pub struct NewSession {
 }
 
 /// Leave to append to a session, until dropped. Nobody else can have one for it at the same time.
-pub trait Claim: Send + Sync {
+pub trait Claim: Any + Send + Sync {
     /// The session.
     fn session(&self) -> &SessionId;
     /// The place of the last entry when the claim was made.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::BitOr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -98,9 +98,8 @@ impl ToolSpec {
     /// # Errors
     /// All that does not fit, each with its place, for the model to mend.
     pub fn validate(&self, args: &Value) -> Result<(), ToolError> {
-        let validator = self.validator.get_or_init(|| {
-            jsonschema::validator_for(&self.parameters).map_err(|e| e.to_string())
-        });
+        let validator =
+            self.validator.get_or_init(|| jsonschema::validator_for(&self.parameters).map_err(|e| e.to_string()));
         let validator = validator
             .as_ref()
             .map_err(|e| ToolError::Model(format!("the schema of `{}` is not a JSON schema: {e}", self.name)))?;
@@ -225,7 +224,8 @@ pub struct Plan {
     pub preview: Option<Preview>,
     /// The files that it will change, as they are now; saved before it runs, so that it can be undone.
     pub changes: Vec<FileChange>,
-    run: RunFn,
+    // Never locked: it lets plans be shared between threads though their work need not be.
+    run: Mutex<RunFn>,
 }
 
 impl Plan {
@@ -240,7 +240,7 @@ impl Plan {
             keys: Vec::new(),
             preview: None,
             changes: Vec::new(),
-            run: Box::new(move |permit, cx| Box::pin(run(permit, cx))),
+            run: Mutex::new(Box::new(move |permit, cx| Box::pin(run(permit, cx)))),
         }
     }
 
@@ -267,7 +267,8 @@ impl Plan {
 
     /// Carries the call out. A [`Permit`] cannot be had but from core's pipeline.
     pub(crate) fn run(self, permit: Permit, cx: ToolCx) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
-        (self.run)(permit, cx)
+        let run = self.run.into_inner().unwrap_or_else(PoisonError::into_inner);
+        run(permit, cx)
     }
 }
 

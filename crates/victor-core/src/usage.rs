@@ -50,9 +50,7 @@ impl AddAssign for Usage {
 }
 
 /// An amount of money in billionths of a US dollar.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct NanoUsd(pub u64);
 
@@ -121,6 +119,37 @@ pub struct Budget {
     pub max_cost: Option<NanoUsd>,
     /// Time from the run's start.
     pub max_time: Option<Duration>,
+}
+
+impl Budget {
+    /// Fills what `self` leaves open from `other`.
+    #[must_use]
+    pub fn over(self, other: &Self) -> Self {
+        Self {
+            max_turns: self.max_turns.or(other.max_turns),
+            max_tokens: self.max_tokens.or(other.max_tokens),
+            max_cost: self.max_cost.or(other.max_cost),
+            max_time: self.max_time.or(other.max_time),
+        }
+    }
+
+    /// The stricter of both in every respect.
+    #[must_use]
+    pub fn within(self, other: &Self) -> Self {
+        Self {
+            max_turns: stricter(self.max_turns, other.max_turns),
+            max_tokens: stricter(self.max_tokens, other.max_tokens),
+            max_cost: stricter(self.max_cost, other.max_cost),
+            max_time: stricter(self.max_time, other.max_time),
+        }
+    }
+}
+
+fn stricter<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }
 
 /// What a run has used, its children's part included.

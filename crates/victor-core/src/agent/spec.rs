@@ -37,7 +37,7 @@ pub struct AgentSpec {
 }
 
 /// Whether calls that change something are carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DryRun {
     /// They are.
@@ -92,6 +92,24 @@ impl AgentSpec {
         self.params.temperature = self.params.temperature.or(profile.temperature);
         self.params.max_tokens = self.params.max_tokens.or(profile.max_tokens);
         self.budget.max_turns = self.budget.max_turns.or(profile.max_turns);
+        self
+    }
+}
+
+impl AgentSpec {
+    /// Fills what `self` leaves open from the runtime's defaults.
+    pub(super) fn over_defaults(mut self, defaults: &Self) -> Self {
+        if self.selector == Selector::default() {
+            self.selector = defaults.selector.clone();
+        }
+        self.mode = self.mode.or(defaults.mode);
+        self.system = self.system.or_else(|| defaults.system.clone());
+        self.tools = self.tools.or_else(|| defaults.tools.clone());
+        self.params = self.params.over(&defaults.params);
+        self.budget = self.budget.over(&defaults.budget);
+        self.output_schema = self.output_schema.or_else(|| defaults.output_schema.clone());
+        self.sandbox = self.sandbox.or(defaults.sandbox);
+        self.dry_run = self.dry_run.max(defaults.dry_run);
         self
     }
 }

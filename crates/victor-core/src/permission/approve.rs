@@ -87,19 +87,26 @@ impl Approver for DenyAll {
         let how = if request.leaves_sandbox {
             "run with --sandbox off to allow it".to_owned()
         } else {
-            format!("allow it with --allow '{}' or answer all questions with --yes", rule_for(request))
+            format!("allow it with {} or answer all questions with --yes", rules_for(request))
         };
         let reason = format!("{}; nobody can be asked here: {how}", request.reason);
         Answer::Decided(Decision::Deny { reason })
     }
 }
 
-/// The rule that would have allowed what was asked.
-fn rule_for(request: &ApprovalRequest) -> String {
-    match request.keys.first() {
-        Some(key) => format!("{}({key})", request.tool),
-        None => request.tool.clone(),
+/// The rules that would have allowed what was asked: one for each key, as each has to be allowed. A file that a command
+/// redirects needs none.
+fn rules_for(request: &ApprovalRequest) -> String {
+    let command = |k: &&PermissionKey| !matches!(k, PermissionKey::Path { .. });
+    let keys: Vec<_> = match request.keys.iter().filter(command).collect::<Vec<_>>() {
+        none if none.is_empty() => request.keys.iter().collect(),
+        commands => commands,
+    };
+    if keys.is_empty() {
+        return format!("--allow '{}'", request.tool);
     }
+    let rules: Vec<_> = keys.iter().map(|key| format!("--allow '{}({key})'", request.tool)).collect();
+    rules.join(" ")
 }
 
 /// Says yes to every question (`--yes`), except to leave the sandbox.

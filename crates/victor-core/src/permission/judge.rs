@@ -94,7 +94,9 @@ impl Case<'_> {
         if let Some(rule) = rule
             && rule.effect() == RuleEffect::Deny
         {
-            return Verdict::Deny { reason: format!("the rule `deny: {}` ({}) forbids it", rule.text(), rule.source()) };
+            return Verdict::Deny {
+                reason: format!("the rule `deny: {}` ({}) forbids it", rule.text(), rule.source()),
+            };
         }
         if let Some(PermissionKey::Path { outside: true, absolute, .. }) = key
             && !self.rules.rules().iter().any(|r| key.is_some_and(|k| r.opens_outside(name, k)))
@@ -119,7 +121,9 @@ impl Case<'_> {
             Some((RuleEffect::Allow, _)) if self.may_read_hidden() => {
                 ask("rules deny reading some paths, and a program cannot be kept from them".to_owned())
             }
-            Some((RuleEffect::Allow, _)) if !matches!(key, Some(PermissionKey::UnsplitCommand { .. })) => Verdict::Allow,
+            Some((RuleEffect::Allow, _)) if !matches!(key, Some(PermissionKey::UnsplitCommand { .. })) => {
+                Verdict::Allow
+            }
             Some(_) => ask("the command line could not be split into single commands".to_owned()),
             None => self.by_effects(key),
         }
@@ -130,10 +134,19 @@ impl Case<'_> {
         self.plan.effects.contains(Effects::EXECUTE) && self.rules.hides_paths()
     }
 
+    /// A file that a command line redirects: the commands themselves are judged by their own keys, the file only by
+    /// rules that speak of it.
+    fn is_file_of_command(&self, key: Option<&PermissionKey>) -> bool {
+        let command = |k: &PermissionKey| {
+            matches!(k, PermissionKey::Command { .. } | PermissionKey::UnsplitCommand { .. })
+        };
+        matches!(key, Some(PermissionKey::Path { .. })) && self.plan.keys.iter().any(command)
+    }
+
     fn by_effects(&self, key: Option<&PermissionKey>) -> Verdict {
         let effects = self.plan.effects;
         let asks = effects.contains(Effects::EXECUTE) || effects.contains(Effects::NETWORK);
-        if !asks {
+        if !asks || self.is_file_of_command(key) {
             return Verdict::Allow;
         }
         let what = key.map_or_else(|| self.tool.name.clone(), ToString::to_string);

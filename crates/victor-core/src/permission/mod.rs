@@ -6,9 +6,7 @@ mod approve;
 mod judge;
 mod rule;
 
-pub use approve::{
-    AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, GrantScope,
-};
+pub use approve::{AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, GrantScope};
 pub use judge::{Grants, Verdict, judge};
 pub use rule::{PathRules, Rule, RuleEffect, RuleError, Rules};
 
@@ -61,9 +59,7 @@ impl Mode {
     pub fn ceiling(self) -> Effects {
         let look = Effects::READ | Effects::AGENT;
         match self {
-            Self::Build => {
-                look | Effects::WRITE | Effects::EXECUTE | Effects::NETWORK | Effects::UNSANDBOXED
-            }
+            Self::Build => look | Effects::WRITE | Effects::EXECUTE | Effects::NETWORK | Effects::UNSANDBOXED,
             Self::Review => Effects::READ | Effects::EXECUTE | Effects::NETWORK | Effects::UNSANDBOXED,
             Self::Plan | Self::Explore => Effects::READ,
             Self::Delegate => look,

@@ -1,7 +1,6 @@
-//! Stand-ins for tests of plug-ins: a clock that counts, and a way to run one tool through the real pipeline's judge.
+//! A bench for tools: runs single calls, judged by the real rules.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -9,25 +8,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::ToolError;
-use crate::id::{CallId, Clock, RunId, Timestamp};
+use crate::id::{CallId, RunId};
 use crate::permission::{Grants, Mode, Rules, Verdict, judge};
 use crate::sandbox::{Network, Sandbox, SandboxMode, Workspace};
 use crate::tool::{CallDoor, DynTool, Effects, Permit, Plan, ToolCx, ToolOutput};
-
-/// A clock that moves on by a millisecond whenever it is read, and whose ids count up.
-#[derive(Debug, Default)]
-pub struct TestClock(AtomicU64);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        let ticks = self.0.fetch_add(1, Ordering::Relaxed);
-        Timestamp::from_micros(1_700_000_000_000_000 + i64::try_from(ticks).unwrap_or(0) * 1000)
-    }
-
-    fn uuid(&self) -> Uuid {
-        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(self.0.fetch_add(1, Ordering::Relaxed)))
-    }
-}
 
 /// Runs single calls of a tool, judged as in build mode with these rules; what would ask is allowed.
 #[derive(Clone, Debug)]
@@ -75,11 +59,18 @@ impl ToolBench {
     /// What the tool says of it; a denial.
     pub async fn call(&self, tool: &Arc<dyn DynTool>, args: Value) -> Result<ToolOutput, ToolError> {
         let plan = self.plan(tool, args).await?;
+        self.run(tool, plan).await
+    }
+
+    /// Judges and runs a planned call; between planning and this a test may change the world.
+    ///
+    /// # Errors
+    /// What the tool says of it; a denial.
+    pub async fn run(&self, tool: &Arc<dyn DynTool>, plan: Plan) -> Result<ToolOutput, ToolError> {
         if let Verdict::Deny { reason } = self.judge(tool, &plan) {
             return Err(ToolError::Denied(reason));
         }
-        let network =
-            if plan.effects.contains(Effects::NETWORK) { Network::Allowed } else { Network::Denied };
+        let network = if plan.effects.contains(Effects::NETWORK) { Network::Allowed } else { Network::Denied };
         let mode = if plan.effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { self.sandbox };
         let permit = Permit::new(Sandbox { mode, network }, Arc::new(self.rules.path_rules()));
         plan.run(permit, self.cx()).await

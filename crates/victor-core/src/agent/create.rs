@@ -1,0 +1,239 @@
+//! How agents are made: names to objects, with all checks up front.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use globset::Glob;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::error::{ConfigurationError, ToolError, VictorError};
+use crate::id::CallId;
+use crate::message::ToolCall;
+use crate::permission::{Approver, Mode};
+use crate::provider::{Model, Selector};
+use crate::runtime::{CallOptions, Runtime};
+use crate::tool::{DynTool, ToolOutput, ToolSet};
+
+use super::dispatch::{RunScope, Scope};
+use super::emit::Emitter;
+use super::spec::AgentSpec;
+use super::{Agent, AgentInner, AgentParts};
+
+/// Puts an agent together from objects.
+#[derive(Default)]
+#[must_use]
+pub struct AgentBuilder {
+    model: Option<Model>,
+    tools: Vec<Arc<dyn DynTool>>,
+    spec: AgentSpec,
+    approver: Option<Arc<dyn Approver>>,
+}
+
+impl AgentBuilder {
+    /// The model that answers. Without one the runtime's registry is asked.
+    pub fn model(mut self, model: Model) -> Self {
+        self.model = Some(model);
+        self
+    }
+
+    /// Adds a tool, beside those of the runtime.
+    pub fn tool(mut self, tool: Arc<dyn DynTool>) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Everything else that an agent is made of.
+    pub fn spec(mut self, spec: impl Into<AgentSpec>) -> Self {
+        self.spec = spec.into();
+        self
+    }
+
+    /// Further instructions.
+    pub fn system(mut self, text: impl Into<String>) -> Self {
+        self.spec.system = Some(text.into());
+        self
+    }
+
+    /// What it is there for.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.spec.mode = Some(mode);
+        self
+    }
+
+    /// Who answers its questions.
+    pub fn approver(mut self, approver: Arc<dyn Approver>) -> Self {
+        self.approver = Some(approver);
+        self
+    }
+
+    /// The agent.
+    ///
+    /// # Errors
+    /// As [`Agent::create`].
+    pub async fn build(self, runtime: &Runtime) -> Result<Agent, VictorError> {
+        let spec = complete(runtime, self.spec)?;
+        let model = match self.model {
+            Some(model) => model,
+            None => resolve(runtime, &spec.selector).await?,
+        };
+        let mut agent = assemble(runtime, spec, model, self.tools).await?;
+        agent.approver = self.approver;
+        Ok(agent)
+    }
+}
+
+pub(super) async fn create(runtime: &Runtime, spec: AgentSpec) -> Result<Agent, VictorError> {
+    let spec = complete(runtime, spec)?;
+    let model = resolve(runtime, &spec.selector).await?;
+    assemble(runtime, spec, model, Vec::new()).await
+}
+
+impl Agent {
+    /// The same agent with another model or mode.
+    pub(super) async fn remade(&self, selector: Selector, mode: Mode) -> Result<Self, VictorError> {
+        let same = selector == self.inner.spec.selector;
+        let mut spec = self.inner.spec.clone();
+        spec.selector = selector;
+        spec.mode = Some(mode);
+        let runtime = &self.inner.runtime;
+        let model = if same { self.inner.model.clone() } else { resolve(runtime, &spec.selector).await? };
+        let mut agent = assemble(runtime, spec, model, self.inner.own_tools.clone()).await?;
+        agent.approver.clone_from(&self.approver);
+        Ok(agent)
+    }
+}
+
+/// The spec over its profile over the runtime's defaults.
+fn complete(runtime: &Runtime, spec: AgentSpec) -> Result<AgentSpec, ConfigurationError> {
+    let defaults = &runtime.inner.defaults;
+    let profiles = &runtime.inner.profiles;
+    let name = spec.profile.clone().or_else(|| defaults.profile.clone());
+    let spec = match &name {
+        None => spec,
+        Some(name) => {
+            let profile = profiles.get(name).ok_or_else(|| {
+                ConfigurationError::unknown("profile", "NOT_FOUND", name, profiles.keys().map(String::as_str))
+            })?;
+            spec.over(profile)
+        }
+    };
+    Ok(spec.over_defaults(defaults))
+}
+
+async fn resolve(runtime: &Runtime, selector: &Selector) -> Result<Model, VictorError> {
+    match &runtime.inner.providers {
+        Some(providers) => providers.resolve(selector).await,
+        None => {
+            Err(ConfigurationError::new("this runtime has no providers: hand a model in with `Agent::builder()`")
+                .into())
+        }
+    }
+}
+
+async fn assemble(
+    runtime: &Runtime,
+    spec: AgentSpec,
+    model: Model,
+    own_tools: Vec<Arc<dyn DynTool>>,
+) -> Result<Agent, VictorError> {
+    if spec.budget.max_cost.is_some() && model.info.price.is_none() {
+        let text = format!(
+            "the price of {model:?} is not known, so a cost limit cannot be kept; set its price in the \
+                            configuration, or use a limit of tokens or turns"
+        );
+        return Err(ConfigurationError::new(text).into());
+    }
+    let mode = spec.mode.unwrap_or_default();
+    check_tools(runtime, &own_tools, &spec).await?;
+    let instructions = (runtime.inner.instructions)(mode);
+    let system: Arc<str> = match &spec.system {
+        Some(own) if instructions.is_empty() => own.as_str().into(),
+        Some(own) => format!("{instructions}\n\n{own}").into(),
+        None => instructions.into(),
+    };
+    let parts = AgentParts {
+        system: Arc::clone(&system),
+        params: spec.params.clone(),
+        output_schema: spec.output_schema.clone(),
+    };
+    let inner = AgentInner {
+        runtime: runtime.clone(),
+        mode,
+        sandbox: spec.sandbox.unwrap_or_default(),
+        budget: spec.budget,
+        model,
+        own_tools,
+        system,
+        parts,
+        spec,
+    };
+    Ok(Agent { inner: Arc::new(inner), approver: None })
+}
+
+/// Every name and glob of the filter has to fit a tool.
+async fn check_tools(runtime: &Runtime, own: &[Arc<dyn DynTool>], spec: &AgentSpec) -> Result<(), ConfigurationError> {
+    let Some(wanted) = &spec.tools else { return Ok(()) };
+    let all = runtime.tool_set().await;
+    let names: Vec<&str> = all.tools().iter().chain(own).map(|t| t.spec().name.as_str()).collect();
+    for want in wanted {
+        let glob = Glob::new(want)
+            .map_err(|e| ConfigurationError::new(format!("`{want}` is neither a tool's name nor a glob: {e}")))?
+            .compile_matcher();
+        if !names.iter().any(|n| glob.is_match(n)) {
+            return Err(ConfigurationError::unknown("tool", "TOOL_NOT_FOUND", want, names));
+        }
+    }
+    Ok(())
+}
+
+/// The tools of the runtime and the agent's own that the filter names and the mode allows.
+pub(super) async fn tools(
+    runtime: &Runtime,
+    own: &[Arc<dyn DynTool>],
+    wanted: Option<&[String]>,
+    mode: Mode,
+) -> ToolSet {
+    let globs: Option<Vec<_>> =
+        wanted.map(|names| names.iter().filter_map(|n| Glob::new(n).ok()).map(|g| g.compile_matcher()).collect());
+    let all = runtime.tool_set().await;
+    let tools = all.tools().iter().chain(own).filter(|tool| {
+        let spec = tool.spec();
+        mode.permits(spec.effects) && globs.as_ref().is_none_or(|globs| globs.iter().any(|g| g.is_match(&spec.name)))
+    });
+    ToolSet::new(tools.cloned())
+}
+
+/// One call outside of any run.
+pub(crate) async fn call_tool(
+    runtime: &Runtime,
+    name: &str,
+    args: Value,
+    options: CallOptions,
+) -> Result<ToolOutput, ToolError> {
+    let run = runtime.run_id();
+    let (events, _) = mpsc::channel(1);
+    let cancel = options.cancel.child_token();
+    let defaults = &runtime.inner.defaults;
+    let scope = Scope {
+        runtime: runtime.clone(),
+        run,
+        mode: options.mode.or(defaults.mode).unwrap_or_default(),
+        sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
+        dry_run: options.dry_run,
+        tools: runtime.tool_set().await,
+        approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
+        budget: defaults.budget,
+        grants: Arc::default(),
+        emitter: Emitter::new(run, Arc::clone(&runtime.inner.clock), events, cancel.clone()),
+        ledger: Arc::default(),
+        cancel,
+        log: None,
+        denied: Mutex::default(),
+        used: Mutex::default(),
+        nested: AtomicU64::new(0),
+    };
+    let call =
+        ToolCall { id: CallId::nth(0), provider_id: None, name: name.to_owned(), arguments: args, malformed: None };
+    RunScope { inner: Arc::new(scope) }.call(&call).await
+}

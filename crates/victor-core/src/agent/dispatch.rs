@@ -1,0 +1,371 @@
+//! From a tool call to its result: look up, validate, plan, judge, ask, save, run. The only maker of permits.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::compact::middle_cut;
+use crate::error::{ToolError, nearest};
+use crate::event::EventKind;
+use crate::hook::{AfterTool, BeforeTool, PlannedCall};
+use crate::id::{CallId, RunId};
+use crate::message::{Block, ToolCall};
+use crate::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, Grants, Mode, Verdict, judge};
+use crate::runtime::Runtime;
+use crate::sandbox::{Network, Sandbox, SandboxMode};
+use crate::session::{Entry, SavedFile};
+use crate::tool::{CallDoor, DynTool, Effects, FileChange, Permit, Plan, Preview, ToolCx, ToolOutput, ToolSet};
+use crate::usage::Budget;
+
+use super::emit::Emitter;
+use super::ledger::Ledger;
+use super::log::SessionLog;
+use super::outcome::Denial;
+use super::spec::DryRun;
+
+/// Bytes of text of one result that a model gets to see; tools with more to say cut their output themselves.
+const LONGEST_RESULT: usize = 256 * 1024;
+/// How long a cancelled call may take to clean up.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What the calls of one run share. Cloning is cheap.
+#[derive(Clone)]
+pub struct RunScope {
+    pub(crate) inner: Arc<Scope>,
+}
+
+pub(crate) struct Scope {
+    pub(crate) runtime: Runtime,
+    pub(crate) run: RunId,
+    pub(crate) mode: Mode,
+    pub(crate) sandbox: SandboxMode,
+    pub(crate) dry_run: DryRun,
+    pub(crate) tools: ToolSet,
+    pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) budget: Budget,
+    pub(crate) grants: Arc<Mutex<Grants>>,
+    pub(crate) emitter: Emitter,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) log: Option<Arc<SessionLog>>,
+    pub(crate) denied: Mutex<Vec<Denial>>,
+    pub(crate) used: Mutex<Vec<String>>,
+    pub(crate) nested: AtomicU64,
+}
+
+/// A call that was looked up and planned.
+pub(crate) struct Prepared {
+    pub(crate) call: ToolCall,
+    tool: Arc<dyn DynTool>,
+    pub(crate) plan: Plan,
+    cx: ToolCx,
+}
+
+/// How a call ended, with what its result tells beside the content.
+pub(crate) struct Ended {
+    pub(crate) result: Result<ToolOutput, ToolError>,
+    pub(crate) abort: Option<String>,
+}
+
+impl From<Result<ToolOutput, ToolError>> for Ended {
+    fn from(result: Result<ToolOutput, ToolError>) -> Self {
+        Self { result, abort: None }
+    }
+}
+
+/// What is to happen with a planned call, after mode, rules and hooks.
+pub(crate) enum Ruling {
+    Allow,
+    Ask(Box<ApprovalRequest>),
+    Deny(String),
+    Abort(String),
+}
+
+impl RunScope {
+    /// Looks the tool up, checks the arguments and plans.
+    pub(crate) async fn prepare(&self, call: &ToolCall) -> Result<Prepared, ToolError> {
+        let scope = &self.inner;
+        let tool = scope.tools.get(&call.name).ok_or_else(|| self.unknown(&call.name))?;
+        if let Some(text) = &call.malformed {
+            return Err(ToolError::Model(format!(
+                "the arguments of `{}` are not a JSON object; call it again with one. They were: {}",
+                call.name,
+                middle_cut(text, 500)
+            )));
+        }
+        tool.spec().validate(&call.arguments)?;
+        let cx = self.cx(call.id.clone());
+        let planning = AssertUnwindSafe(tool.plan(call.arguments.clone(), &cx)).catch_unwind();
+        let planned = tokio::select! {
+            biased;
+            () = scope.cancel.cancelled() => return Err(cancelled()),
+            planned = planning => planned,
+        };
+        let plan = planned.unwrap_or_else(|_| Err(panicked(&call.name)))?;
+        Ok(Prepared { call: call.clone(), tool: Arc::clone(tool), plan, cx })
+    }
+
+    /// What mode, rules and hooks say of it.
+    pub(crate) async fn rule(&self, prepared: &Prepared) -> Ruling {
+        let scope = &self.inner;
+        let rules = scope.runtime.rules();
+        let verdict = {
+            let grants = scope.grants.lock().unwrap_or_else(PoisonError::into_inner);
+            judge(scope.mode, scope.sandbox, &rules, &grants, prepared.tool.spec(), &prepared.plan)
+        };
+        let (mut ask, leaves) = match verdict {
+            Verdict::Deny { reason } => return Ruling::Deny(reason),
+            Verdict::Ask { reason, leaves_sandbox } => (Some(reason), leaves_sandbox),
+            Verdict::Allow => (None, false),
+        };
+        for hook in &scope.runtime.inner.hooks {
+            let answer = AssertUnwindSafe(hook.before_tool(prepared.seen())).catch_unwind().await;
+            match answer.unwrap_or_else(|_| BeforeTool::Deny("a hook failed, and so the call is denied".to_owned())) {
+                BeforeTool::Continue => {}
+                BeforeTool::Ask(reason) => ask = ask.or(Some(reason)),
+                BeforeTool::Deny(reason) => return Ruling::Deny(reason),
+                BeforeTool::Abort(reason) => return Ruling::Abort(reason),
+            }
+        }
+        match ask {
+            Some(_) if scope.dry_run == DryRun::On && !prepared.plan.effects.is_read_only() => Ruling::Allow,
+            Some(reason) => Ruling::Ask(Box::new(self.question(prepared, reason, leaves))),
+            None => Ruling::Allow,
+        }
+    }
+
+    /// Asks; a yes for the session is remembered. An approver that panics has denied.
+    pub(crate) async fn ask(&self, question: &ApprovalRequest) -> Answer {
+        let scope = &self.inner;
+        scope.emitter.emit(EventKind::Approval { request: question.clone() }).await;
+        let asking = AssertUnwindSafe(scope.approver.ask(question)).catch_unwind();
+        let answer = tokio::select! {
+            biased;
+            () = scope.cancel.cancelled() => {
+                let reason = "the run was cancelled".to_owned();
+                return Answer::Decided(Decision::Deny { reason });
+            }
+            answer = asking => answer,
+        };
+        let answer = answer.unwrap_or_else(|_| {
+            Answer::Decided(Decision::Deny { reason: "the question could not be asked".to_owned() })
+        });
+        if let Answer::Decided(decision) = &answer {
+            self.remember(question, decision);
+        }
+        answer
+    }
+
+    /// Keeps a yes that holds for the session.
+    pub(crate) fn remember(&self, question: &ApprovalRequest, decision: &Decision) {
+        if *decision == Decision::Allow(GrantScope::Session) && !question.leaves_sandbox {
+            let mut grants = self.inner.grants.lock().unwrap_or_else(PoisonError::into_inner);
+            grants.add(&question.tool, &question.keys);
+        }
+    }
+
+    /// Saves what it will change and runs it.
+    pub(crate) async fn run(&self, prepared: Prepared) -> Ended {
+        let Prepared { call, tool: _, plan, cx } = prepared;
+        let scope = &self.inner;
+        if scope.dry_run == DryRun::On && !plan.effects.is_read_only() {
+            return Ok(ToolOutput::text(would_do(&call, plan.preview.as_ref()))).into();
+        }
+        if let Err(e) = self.checkpoint(&call.id, &plan.changes).await {
+            return Err(e).into();
+        }
+        let (effects, keys) = (plan.effects, plan.keys.clone());
+        let mode = if effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { scope.sandbox };
+        let network = if effects.contains(Effects::NETWORK) { Network::Allowed } else { Network::Denied };
+        let permit = Permit::new(Sandbox { mode, network }, Arc::new(scope.runtime.rules().path_rules()));
+        let running = AssertUnwindSafe(plan.run(permit, cx)).catch_unwind();
+        let gone = async {
+            scope.cancel.cancelled().await;
+            tokio::time::sleep(SETTLE).await;
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = running => ended,
+            () = gone => Ok(Err(cancelled())),
+        };
+        let result = ended.unwrap_or_else(|_| Err(panicked(&call.name))).map(capped);
+        let seen = PlannedCall { tool: &call.name, arguments: &call.arguments, effects, keys: &keys };
+        self.after(seen, result).await
+    }
+
+    /// The whole way of a call that an agent's loop does not drive: a tool's own call, or one from a door.
+    pub(crate) async fn call(&self, call: &ToolCall) -> Result<ToolOutput, ToolError> {
+        let prepared = self.prepare(call).await?;
+        let decision = match self.rule(&prepared).await {
+            Ruling::Allow => Decision::Allow(GrantScope::Once),
+            Ruling::Deny(reason) | Ruling::Abort(reason) => Decision::Deny { reason },
+            Ruling::Ask(question) => match self.ask(&question).await {
+                Answer::Decided(decision) => decision,
+                Answer::Later => Decision::Deny { reason: "this question cannot wait".to_owned() },
+            },
+        };
+        match decision {
+            Decision::Allow(_) => self.run(prepared).await.result,
+            Decision::Deny { reason } | Decision::Abort { reason } => {
+                self.note_denial(&call.name, &reason);
+                Err(ToolError::Denied(reason))
+            }
+        }
+    }
+
+    pub(crate) fn note_denial(&self, tool: &str, reason: &str) {
+        let denial = Denial { tool: tool.to_owned(), reason: reason.to_owned() };
+        self.inner.denied.lock().unwrap_or_else(PoisonError::into_inner).push(denial);
+    }
+
+    pub(crate) fn note_use(&self, tool: &str) {
+        let mut used = self.inner.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if !used.iter().any(|t| t == tool) {
+            used.push(tool.to_owned());
+        }
+    }
+
+    fn cx(&self, call: CallId) -> ToolCx {
+        let scope = &self.inner;
+        ToolCx {
+            run: scope.run,
+            call,
+            workspace: Arc::clone(&scope.runtime.inner.workspace),
+            sandbox: scope.sandbox,
+            cancel: scope.cancel.child_token(),
+            door: Arc::new(self.clone()),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> ToolError {
+        let tools = self.inner.tools.tools();
+        let names = || tools.iter().map(|t| t.spec().name.as_str());
+        let near = nearest(name, names());
+        let hint = match near.is_empty() {
+            true => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+            false => format!("did you mean {}?", near.join(" or ")),
+        };
+        ToolError::Model(format!("no tool `{name}` here; {hint}"))
+    }
+
+    fn question(&self, prepared: &Prepared, reason: String, leaves_sandbox: bool) -> ApprovalRequest {
+        ApprovalRequest {
+            run_id: self.inner.run,
+            call: prepared.call.id.clone(),
+            tool: prepared.call.name.clone(),
+            arguments: prepared.call.arguments.clone(),
+            effects: prepared.plan.effects,
+            keys: prepared.plan.keys.clone(),
+            preview: prepared.plan.preview.clone(),
+            reason,
+            leaves_sandbox,
+        }
+    }
+
+    /// Nothing is changed that could not be put back: without a saved copy the call does not run.
+    async fn checkpoint(&self, call: &CallId, changes: &[FileChange]) -> Result<(), ToolError> {
+        let (Some(blobs), Some(log)) = (&self.inner.runtime.inner.blobs, &self.inner.log) else { return Ok(()) };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let failed = |e| ToolError::Fatal(format!("the file could not be saved before the change: {e}"));
+        let mut files = Vec::with_capacity(changes.len());
+        for change in changes {
+            let before = match &change.before {
+                Some(bytes) => Some(blobs.put(bytes.clone()).await.map_err(failed)?),
+                None => None,
+            };
+            let after = change.after.as_deref().map(crate::blob::BlobId::of);
+            files.push(SavedFile { path: change.path.clone(), before, after });
+        }
+        let entry = Entry::Checkpoint { run_id: self.inner.run, call: call.clone(), files };
+        log.append(vec![entry]).await.map_err(failed)
+    }
+
+    async fn after(&self, seen: PlannedCall<'_>, result: Result<ToolOutput, ToolError>) -> Ended {
+        let mut output = match result {
+            Ok(output) => output,
+            Err(e) => return Err(e).into(),
+        };
+        for hook in &self.inner.runtime.inner.hooks {
+            match AssertUnwindSafe(hook.after_tool(seen, &output)).catch_unwind().await {
+                Ok(AfterTool::Continue) => {}
+                Ok(AfterTool::Replace(other)) => output = capped(other),
+                Ok(AfterTool::Abort(reason)) => return Ended { result: Ok(output), abort: Some(reason) },
+                Err(_) => {
+                    let reason = "a hook failed after the call; its result is withheld".to_owned();
+                    return Err(ToolError::Denied(reason)).into();
+                }
+            }
+        }
+        Ok(output).into()
+    }
+}
+
+impl Prepared {
+    fn seen(&self) -> PlannedCall<'_> {
+        PlannedCall {
+            tool: &self.call.name,
+            arguments: &self.call.arguments,
+            effects: self.plan.effects,
+            keys: &self.plan.keys,
+        }
+    }
+
+    /// Whether `other`, planned anew, asks for nothing that was not judged for this one.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.plan.effects == other.plan.effects && self.plan.keys == other.plan.keys
+    }
+}
+
+#[async_trait]
+impl CallDoor for RunScope {
+    fn progress(&self, call: &CallId, text: String) {
+        self.inner.emitter.try_emit(EventKind::ToolProgress { id: call.clone(), text });
+    }
+
+    async fn call(&self, cx: &ToolCx, name: &str, args: Value) -> Result<ToolOutput, ToolError> {
+        let id = cx.call.child(self.inner.nested.fetch_add(1, Ordering::Relaxed));
+        let call = ToolCall { id, provider_id: None, name: name.to_owned(), arguments: args, malformed: None };
+        Box::pin(RunScope::call(self, &call)).await
+    }
+
+    fn run_scope(&self) -> Option<RunScope> {
+        Some(self.clone())
+    }
+}
+
+fn cancelled() -> ToolError {
+    ToolError::Model("cancelled".to_owned())
+}
+
+fn panicked(tool: &str) -> ToolError {
+    ToolError::Model(format!("the tool `{tool}` crashed; this is a defect of the tool"))
+}
+
+fn would_do(call: &ToolCall, preview: Option<&Preview>) -> String {
+    let what = match preview {
+        Some(Preview::Diff { diff }) => diff.clone(),
+        Some(Preview::Command { command, cwd }) => format!("{command}\n(in {cwd})"),
+        Some(Preview::Text { text }) => text.clone(),
+        None => json!({ "tool": call.name, "arguments": call.arguments }).to_string(),
+    };
+    format!("dry run: nothing was changed. It would do this:\n{what}")
+}
+
+fn capped(mut output: ToolOutput) -> ToolOutput {
+    for block in &mut output.content {
+        if let Block::Text { text } = block
+            && text.len() > LONGEST_RESULT
+        {
+            *text = middle_cut(text, LONGEST_RESULT);
+        }
+    }
+    output
+}

@@ -1,0 +1,39 @@
+//! What a run has used, its children's part included: one account, shared downward.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::provider::Model;
+use crate::usage::{NanoUsd, Spent, Usage};
+
+/// The account of a root run.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<Account>);
+
+#[derive(Debug, Default)]
+struct Account {
+    spent: Spent,
+    unpriced: bool,
+}
+
+impl Ledger {
+    /// Books one model call.
+    pub(crate) fn book(&self, model: &Model, usage: Usage) {
+        let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        account.spent.usage += usage;
+        match &model.info.price {
+            Some(price) => account.spent.cost += price.cost(&usage),
+            None => account.unpriced |= usage.total() > 0,
+        }
+    }
+
+    /// All that was booked.
+    pub(crate) fn spent(&self) -> Spent {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spent
+    }
+
+    /// The cost, if the price of every call is known.
+    pub(crate) fn cost(&self) -> Option<NanoUsd> {
+        let account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!account.unpriced).then_some(account.spent.cost)
+    }
+}

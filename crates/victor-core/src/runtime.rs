@@ -1,0 +1,337 @@
+//! What agents are made from: registries, stores, policy, approver, clock. Several runtimes can live in one process.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agent::{AgentSpec, DryRun, Profile};
+use crate::blob::BlobStore;
+use crate::bus::EventBus;
+use crate::compact::{Compactor, SummaryCompactor};
+use crate::error::{ConfigurationError, ToolError};
+use crate::hook::Hook;
+use crate::id::{Clock, RunId};
+use crate::memory::MemoryStore;
+use crate::permission::{Approver, DenyAll, Mode, Rules};
+use crate::provider::ProviderRegistry;
+use crate::sandbox::{SandboxMode, Workspace};
+use crate::session::SessionStore;
+use crate::tool::{ToolOutput, ToolSet, ToolSource};
+
+/// Makes the system prompt of a mode. The same mode must give the same text for as long as the runtime lives.
+pub type Instructions = Arc<dyn Fn(Mode) -> String + Send + Sync>;
+
+/// Everything that agents share. Cloning is cheap and gives the same runtime.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) providers: Option<Arc<dyn ProviderRegistry>>,
+    pub(crate) tools: Vec<Arc<dyn ToolSource>>,
+    pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) blobs: Option<Arc<dyn BlobStore>>,
+    pub(crate) workspace: Arc<Workspace>,
+    pub(crate) rules: RwLock<Arc<Rules>>,
+    pub(crate) approver: Arc<dyn Approver>,
+    pub(crate) hooks: Vec<Arc<dyn Hook>>,
+    pub(crate) defaults: AgentSpec,
+    pub(crate) profiles: BTreeMap<String, Profile>,
+    pub(crate) instructions: Instructions,
+    pub(crate) compactor: Arc<dyn Compactor>,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) owner: String,
+    pub(crate) holder: String,
+    pub(crate) events: EventBus,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+    extensions: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Runtime {
+    /// Begins a runtime; [`RuntimeBuilder::clock`] is the one part that it cannot do without.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    /// The event bus.
+    #[must_use]
+    pub fn events(&self) -> &EventBus {
+        &self.inner.events
+    }
+
+    /// The providers and models, where the runtime has a registry.
+    #[must_use]
+    pub fn providers(&self) -> Option<&Arc<dyn ProviderRegistry>> {
+        self.inner.providers.as_ref()
+    }
+
+    /// The tools of all sources, as they are now.
+    pub async fn tool_set(&self) -> ToolSet {
+        let mut tools = Vec::new();
+        for source in &self.inner.tools {
+            tools.extend(source.tools().await);
+        }
+        ToolSet::new(tools)
+    }
+
+    /// The saved sessions.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<dyn SessionStore> {
+        &self.inner.sessions
+    }
+
+    /// What files were before they were changed, where the runtime keeps that.
+    #[must_use]
+    pub fn blobs(&self) -> Option<&Arc<dyn BlobStore>> {
+        self.inner.blobs.as_ref()
+    }
+
+    /// The folders that file tools may reach.
+    #[must_use]
+    pub fn workspace(&self) -> &Arc<Workspace> {
+        &self.inner.workspace
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The saved profiles, by name.
+    #[must_use]
+    pub fn profiles(&self) -> &BTreeMap<String, Profile> {
+        &self.inner.profiles
+    }
+
+    /// The permission rules as they are now.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.inner.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a permission rule, for all calls that are judged from now on.
+    pub fn add_rule(&self, rule: crate::permission::Rule) {
+        let mut rules = self.inner.rules.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut rules).push(rule);
+    }
+
+    /// Calls one tool outside of any run, through the same checks as an agent's call.
+    ///
+    /// # Errors
+    /// Unknown tool, wrong arguments, denial, failure.
+    pub async fn call_tool(&self, name: &str, args: Value, options: CallOptions) -> Result<ToolOutput, ToolError> {
+        crate::agent::call_tool(self, name, args, options).await
+    }
+
+    /// Puts in what core does not know, for a door to find by its type.
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) {
+        let mut extensions = self.inner.extensions.write().unwrap_or_else(PoisonError::into_inner);
+        extensions.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// What was put in of this type.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let extensions = self.inner.extensions.read().unwrap_or_else(PoisonError::into_inner);
+        extensions.get(&TypeId::of::<T>()).and_then(|v| Arc::clone(v).downcast().ok())
+    }
+
+    /// Lets running runs end within `grace`, then cancels them and waits for them to settle. No run can be started
+    /// afterwards. Tells whether all ended by themselves.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        self.inner.tracker.close();
+        if tokio::time::timeout(grace, self.inner.tracker.wait()).await.is_ok() {
+            return true;
+        }
+        self.inner.cancel.cancel();
+        self.inner.tracker.wait().await;
+        false
+    }
+
+    pub(crate) fn run_id(&self) -> RunId {
+        RunId(self.inner.clock.uuid())
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("workspace", &self.inner.workspace).finish_non_exhaustive()
+    }
+}
+
+/// How a single call of [`Runtime::call_tool`] is judged.
+#[derive(Clone, Default)]
+pub struct CallOptions {
+    /// The mode; `None` for the runtime's default.
+    pub mode: Option<Mode>,
+    /// Who is asked; `None` for the runtime's approver.
+    pub approver: Option<Arc<dyn Approver>>,
+    /// Whether a call that changes something is carried out.
+    pub dry_run: DryRun,
+    /// How far programs may reach; `None` for the runtime's default.
+    pub sandbox: Option<SandboxMode>,
+    /// Ends the call when cancelled.
+    pub cancel: CancellationToken,
+}
+
+/// Puts a [`Runtime`] together.
+#[derive(Default)]
+#[must_use]
+pub struct RuntimeBuilder {
+    clock: Option<Arc<dyn Clock>>,
+    providers: Option<Arc<dyn ProviderRegistry>>,
+    tools: Vec<Arc<dyn ToolSource>>,
+    sessions: Option<Arc<dyn SessionStore>>,
+    blobs: Option<Arc<dyn BlobStore>>,
+    workspace: Option<Workspace>,
+    rules: Rules,
+    approver: Option<Arc<dyn Approver>>,
+    hooks: Vec<Arc<dyn Hook>>,
+    defaults: AgentSpec,
+    profiles: BTreeMap<String, Profile>,
+    instructions: Option<Instructions>,
+    compactor: Option<Arc<dyn Compactor>>,
+    idle_timeout: Option<Duration>,
+    owner: Option<String>,
+    holder: Option<String>,
+}
+
+impl RuntimeBuilder {
+    /// Time and ids.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The providers and models. Without them agents are made with [`Agent::builder`](crate::agent::Agent::builder).
+    pub fn providers(mut self, providers: Arc<dyn ProviderRegistry>) -> Self {
+        self.providers = Some(providers);
+        self
+    }
+
+    /// Adds a source of tools.
+    pub fn tools(mut self, source: Arc<dyn ToolSource>) -> Self {
+        self.tools.push(source);
+        self
+    }
+
+    /// Where sessions are saved; in memory unless said otherwise.
+    pub fn sessions(mut self, sessions: Arc<dyn SessionStore>) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Where files are saved before they are changed; without it nothing can be undone.
+    pub fn blobs(mut self, blobs: Arc<dyn BlobStore>) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    /// The folders that file tools may reach; an empty one that exists nowhere unless said otherwise.
+    pub fn workspace(mut self, workspace: Workspace) -> Self {
+        self.workspace = Some(workspace);
+        self
+    }
+
+    /// The permission rules.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Who is asked; nobody ([`DenyAll`]) unless said otherwise.
+    pub fn approver(mut self, approver: Arc<dyn Approver>) -> Self {
+        self.approver = Some(approver);
+        self
+    }
+
+    /// Adds a hook.
+    pub fn hook(mut self, hook: Arc<dyn Hook>) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
+    /// What holds for agents whose spec leaves it open.
+    pub fn defaults(mut self, defaults: AgentSpec) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// The saved profiles.
+    pub fn profiles(mut self, profiles: BTreeMap<String, Profile>) -> Self {
+        self.profiles = profiles;
+        self
+    }
+
+    /// The system prompt of each mode.
+    pub fn instructions(mut self, instructions: impl Fn(Mode) -> String + Send + Sync + 'static) -> Self {
+        self.instructions = Some(Arc::new(instructions));
+        self
+    }
+
+    /// What makes long conversations shorter; a summary by the model itself unless said otherwise.
+    pub fn compactor(mut self, compactor: Arc<dyn Compactor>) -> Self {
+        self.compactor = Some(compactor);
+        self
+    }
+
+    /// Longest wait for a provider's connection and between two bytes of its answer; 120 s unless said otherwise.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Who new sessions belong to; `local` unless said otherwise.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// How this process calls itself to others that want the same session; `this process` unless said otherwise.
+    pub fn holder(mut self, holder: impl Into<String>) -> Self {
+        self.holder = Some(holder.into());
+        self
+    }
+
+    /// The runtime.
+    ///
+    /// # Errors
+    /// There is no clock.
+    pub fn build(self) -> Result<Runtime, ConfigurationError> {
+        let clock = self
+            .clock
+            .ok_or_else(|| ConfigurationError::new("a runtime needs a clock: `.clock(victor::SystemClock)`"))?;
+        let inner = Inner {
+            sessions: self.sessions.unwrap_or_else(|| Arc::new(MemoryStore::default())),
+            clock,
+            providers: self.providers,
+            tools: self.tools,
+            blobs: self.blobs,
+            workspace: Arc::new(self.workspace.unwrap_or_else(|| Workspace::new("/nonexistent"))),
+            rules: RwLock::new(Arc::new(self.rules)),
+            approver: self.approver.unwrap_or_else(|| Arc::new(DenyAll)),
+            hooks: self.hooks,
+            defaults: self.defaults,
+            profiles: self.profiles,
+            instructions: self.instructions.unwrap_or_else(|| Arc::new(|_| String::new())),
+            compactor: self.compactor.unwrap_or_else(|| Arc::new(SummaryCompactor)),
+            idle_timeout: self.idle_timeout.unwrap_or(Duration::from_mins(2)),
+            owner: self.owner.unwrap_or_else(|| "local".to_owned()),
+            holder: self.holder.unwrap_or_else(|| "this process".to_owned()),
+            events: EventBus::default(),
+            tracker: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+            extensions: RwLock::new(HashMap::new()),
+        };
+        Ok(Runtime { inner: Arc::new(inner) })
+    }
+}
