@@ -1,1 +1,19 @@
-//! x
+//! Victor's store: sessions and blobs in one SQLite file.
+//!
+//! What [`SqliteStore`] has acknowledged is committed. All writes go through one thread, which commits what has queued
+//! in one transaction; reads have connections of their own and never wait for it.
+#![forbid(unsafe_code)]
+
+mod claim;
+mod database;
+mod fault;
+mod platform;
+mod prune;
+mod read;
+mod schema;
+mod store;
+mod write;
+mod writer;
+
+pub use database::{Durability, Options};
+pub use store::SqliteStore;
