@@ -1,0 +1,73 @@
+//! The library's examples, run as programs against a scripted model server.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+use victor_tests::{ModelServer, Reply};
+
+/// Runs an example in an empty folder with a home of its own; gives its standard output.
+fn run(name: &str, replies: Vec<Reply>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, work) = (folder.path().join("home"), folder.path().join("work"));
+    std::fs::create_dir_all(&work).unwrap();
+    let server = ModelServer::start(replies);
+    let output = Command::new(built(name))
+        .current_dir(&work)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", &home)
+        .env("VICTOR_HOME", home.join("victor"))
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "test-key")
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} failed: {err}\n{out}");
+    server.finish();
+    out
+}
+
+fn built(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let path = here.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);
+    assert!(path.exists(), "{} is not built; `cargo xtask test` builds it", path.display());
+    path
+}
+
+#[test]
+fn quickstart_prints_the_answer() {
+    let out = run("quickstart", vec![Reply::text("Wall, step, doorstop.").usage(12, 6)]);
+    assert_eq!(out, "Wall, step, doorstop.\n18 tokens, Completed, tools: []\n");
+}
+
+#[test]
+fn streaming_prints_text_and_events() {
+    let folder_call = Reply::call("ls", json!({}));
+    let out = run("streaming", vec![Reply::text("Wall."), folder_call, Reply::text("Swing.")]);
+    assert_eq!(out, "Wall.\n[ls]\nSwing. (2 turns)\n");
+}
+
+#[test]
+fn chat_goes_on_with_a_saved_session() {
+    let out = run("chat", vec![Reply::text("Hello Ada."), Reply::text("Ada.")]);
+    assert_eq!(out, "Ada.\n");
+}
+
+#[test]
+fn observe_sees_its_topics_and_keeps_a_state() {
+    let out = run("observe", vec![Reply::text("Hello.")]);
+    assert_eq!(out, "provider.request provider.response\nruns so far: 1\n");
+}
+
+#[test]
+fn a_custom_tool_serves_an_agent_that_is_a_tool() {
+    let replies = vec![
+        Reply::call("player", json!({ "task": "Look at a die with six sides." })),
+        Reply::call("dice", json!({ "sides": 6 })),
+        Reply::text("It shows six at most."),
+        Reply::text("Six."),
+    ];
+    assert_eq!(run("custom_tool", replies), "Six.\n");
+}
