@@ -40,6 +40,7 @@ mod anthropic;
 mod check;
 mod connection;
 mod openai;
+pub mod product;
 mod reply;
 mod server;
 

@@ -1,39 +1,19 @@
 //! The library's examples, run as programs against a scripted model server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use serde_json::json;
+use victor_tests::product::{Bench, built, told};
 use victor_tests::{ModelServer, Reply};
 
 /// Runs an example in an empty folder with a home of its own; gives its standard output.
 fn run(name: &str, replies: Vec<Reply>) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let (home, work) = (folder.path().join("home"), folder.path().join("work"));
-    std::fs::create_dir_all(&work).unwrap();
-    let server = ModelServer::start(replies);
-    let output = Command::new(built(name))
-        .current_dir(&work)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", &home)
-        .env("VICTOR_HOME", home.join("victor"))
-        .env("OPENAI_BASE_URL", server.base_url())
-        .env("OPENAI_API_KEY", "test-key")
-        .output()
-        .unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name} failed: {err}\n{out}");
+    let (bench, server) = (Bench::new(), ModelServer::start(replies));
+    let mut example = bench.program(&built(&format!("examples/{name}")));
+    example.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
+    let (out, err, code) = told(&example.output().unwrap());
+    assert_eq!(code, 0, "{name} failed: {err}\n{out}");
     server.finish();
     out
-}
-
-fn built(name: &str) -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    let path = here.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is not built; `cargo xtask test` builds it", path.display());
-    path
 }
 
 #[test]

@@ -9,7 +9,7 @@ async fn main() -> Result<(), VictorError> {
     let agent = Agent::create(&victor, ()).await?;
 
     let (sender, topics) = std::sync::mpsc::channel();
-    let subscription = victor.events().subscribe("provider.*", move |e| drop(sender.send(e.topic)))?;
+    let subscription = victor.events().subscribe("provider.*", move |e| sender.send(e.topic).unwrap_or_default())?;
     agent.run("Say hello.").await?;
     drop(subscription);
     println!("{}", topics.iter().collect::<Vec<_>>().join(" "));

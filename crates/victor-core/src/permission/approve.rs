@@ -84,10 +84,10 @@ pub struct DenyAll;
 #[async_trait]
 impl Approver for DenyAll {
     async fn ask(&self, request: &ApprovalRequest) -> Answer {
-        let how = if request.leaves_sandbox {
-            "run with --sandbox off to allow it".to_owned()
-        } else {
-            format!("allow it with {} or answer all questions with --yes", rules_for(request))
+        let how = match rules_for(request) {
+            _ if request.leaves_sandbox => "run with --sandbox off to allow it".to_owned(),
+            Some(rules) => format!("allow it with {rules} or answer all questions with --yes"),
+            None => "answer all questions with --yes to allow it".to_owned(),
         };
         let reason = format!("{}; nobody can be asked here: {how}", request.reason);
         Answer::Decided(Decision::Deny { reason })
@@ -95,18 +95,20 @@ impl Approver for DenyAll {
 }
 
 /// The rules that would have allowed what was asked: one for each key, as each has to be allowed. A file that a command
-/// redirects needs none.
-fn rules_for(request: &ApprovalRequest) -> String {
-    let command = |k: &&PermissionKey| !matches!(k, PermissionKey::Path { .. });
-    let keys: Vec<_> = match request.keys.iter().filter(command).collect::<Vec<_>>() {
-        none if none.is_empty() => request.keys.iter().collect(),
-        commands => commands,
-    };
-    if keys.is_empty() {
-        return format!("--allow '{}'", request.tool);
+/// redirects needs none; a line that could not be split is allowed by none.
+fn rules_for(request: &ApprovalRequest) -> Option<String> {
+    if request.keys.iter().any(|k| matches!(k, PermissionKey::UnsplitCommand { .. })) {
+        return None;
     }
-    let rules: Vec<_> = keys.iter().map(|key| format!("--allow '{}({key})'", request.tool)).collect();
-    rules.join(" ")
+    let is_path = |k: &&PermissionKey| matches!(k, PermissionKey::Path { .. });
+    let (paths, others): (Vec<_>, Vec<_>) = request.keys.iter().partition(is_path);
+    let keys = if others.is_empty() { paths } else { others };
+    if keys.is_empty() {
+        return Some(format!("--allow '{}'", request.tool));
+    }
+    let quoted = |key: &PermissionKey| key.to_string().replace('\'', r"'\''");
+    let rules: Vec<_> = keys.iter().map(|key| format!("--allow '{}({})'", request.tool, quoted(key))).collect();
+    Some(rules.join(" "))
 }
 
 /// Says yes to every question (`--yes`), except to leave the sandbox.

@@ -133,7 +133,8 @@ impl Pattern {
                 self.matches_path(effect, relative.as_deref(), absolute)
             }
             Some(PermissionKey::Command { text }) => wildcard(&self.text, text),
-            // What could not be split is never allowed by a pattern, and is caught by any that asks or denies.
+            // A line that could not be split is never allowed by a pattern; the commands in it that can be seen have
+            // keys of their own, which deny rules are held against.
             Some(PermissionKey::UnsplitCommand { .. }) => effect == RuleEffect::Ask,
             Some(PermissionKey::Host { host }) => wildcard(&self.text, host),
         }
