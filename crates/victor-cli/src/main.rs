@@ -1,1 +1,103 @@
-fn main(){}
+//! The command line of Victor: it parses, calls the engine, and prints; it decides nothing that the engine could.
+#![forbid(unsafe_code)]
+
+mod allow;
+mod app;
+mod approve;
+mod args;
+mod attach;
+mod chat;
+mod config;
+mod doctor;
+mod exit;
+mod follow;
+mod init;
+mod keys;
+mod logs;
+mod profile;
+mod provider;
+mod render;
+mod run;
+mod session;
+mod signal;
+mod stdin;
+mod terminal;
+mod tool;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tokio::runtime::{Builder, Runtime};
+
+use app::App;
+use args::{AgentFlags, ChatArgs, Cli, Command};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    // Whatever is not parsed here ends the program: --version, --help, and what makes no sense (2).
+    let cli = Cli::parse();
+    let app = App::new(cli.global.clone());
+    let exit = match command(&app, cli) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            app.error(&failure);
+            failure.exit
+        }
+    };
+    exit.into()
+}
+
+fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
+    let before = cli.agent;
+    let Some(command) = cli.command else {
+        return threads()?.block_on(chat::chat(app, None, cli.chat, before));
+    };
+    if cli.chat.resume || cli.chat.session.is_some() {
+        return Err(Failure::usage("`--continue` and `--session` belong after the command: `victor chat --continue`"));
+    }
+    let shapes_agent = matches!(
+        command,
+        Command::Chat(_) | Command::Run(_) | Command::Tools(_) | Command::Config(_) | Command::Doctor(_)
+    );
+    if !shapes_agent && before != AgentFlags::default() {
+        return Err(Failure::usage("flags that shape an agent have no effect on this command; leave them out"));
+    }
+    match command {
+        Command::Chat(ChatArgs { prompt, chat, agent }) => {
+            threads()?.block_on(chat::chat(app, prompt, chat, agent.over(before)))
+        }
+        Command::Run(args) => threads()?.block_on(run::run(app, args, before)),
+        Command::Tools(command) => threads()?.block_on(tool::tools(app, command, before)),
+        Command::Config(command) => config::config(app, command, before),
+        Command::Doctor(args) => single()?.block_on(doctor::doctor(app, args, before)),
+        Command::Sessions(command) => single()?.block_on(session::sessions(app, command)),
+        Command::Providers(command) => single()?.block_on(provider::providers(app, command)),
+        Command::Models(command) => single()?.block_on(provider::models(app, command)),
+        Command::Profiles(command) => profile::profiles(app, command),
+        Command::Keys(command) => keys::keys(app, command),
+        Command::Workspace(command) => workspace::workspace(app, command),
+        Command::Logs(args) => single()?.block_on(logs::logs(app, args)),
+        Command::Init(args) => single()?.block_on(init::init(app, args)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "victor", &mut script);
+            terminal::bytes(&script)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// For agents: their tools wait for the disk and for programs.
+fn threads() -> Result<Runtime, Failure> {
+    start(Builder::new_multi_thread().worker_threads(2))
+}
+
+/// For commands that do one thing after the other.
+fn single() -> Result<Runtime, Failure> {
+    start(&mut Builder::new_current_thread())
+}
+
+fn start(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(|e| Failure::failed(format!("the program cannot start its threads: {e}")))
+}

@@ -1,1 +1,72 @@
-//! x
+//! Victor as one dependency: the composition root, which makes a [`Runtime`] out of the user's configuration, and
+//! everything of core that an application names.
+//!
+//! ```no_run
+//! use victor::prelude::*;
+//!
+//! # async fn example() -> Result<(), VictorError> {
+//! let victor = victor::from_env().await?;
+//! let agent = Agent::create(&victor, ()).await?;
+//! let answer = agent.run("What does this project do?").await?;
+//! println!("{answer}");
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod clock;
+pub mod config;
+pub mod doctor;
+mod env;
+mod guard;
+mod home;
+mod instructions;
+mod keyring;
+mod keys;
+pub mod log;
+mod outputs;
+mod platform;
+pub mod profiles;
+mod providers;
+mod setup;
+mod state_file;
+mod trust;
+mod workspace;
+
+pub use clock::SystemClock;
+pub use env::Env;
+pub use home::Home;
+pub use instructions::{Instructions, Surroundings};
+pub use keys::{KeyPlace, Keys};
+pub use providers::Providers;
+pub use setup::{Options, Save, Setup, Trust, from_env, open};
+pub use state_file::StateFile;
+pub use trust::TrustState;
+pub use workspace::Place;
+
+pub use victor_core::{
+    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, provider, request,
+    runtime, sandbox, session, state, tool, usage,
+};
+pub use victor_providers::{Credentials, ProviderSettings};
+pub use victor_store::SqliteStore;
+pub use victor_tools::{BuiltinTools, undo};
+
+pub use agent::{Agent, AgentSpec, Chat, Outcome, Profile, Run, Status};
+pub use error::{ConfigurationError, ProviderError, ToolError, VictorError};
+pub use event::{Event, EventKind};
+pub use message::Input;
+pub use runtime::Runtime;
+pub use state::State;
+
+/// Victor's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What most applications need: `use victor::prelude::*`.
+pub mod prelude {
+    pub use crate::{
+        Agent, AgentSpec, Chat, ConfigurationError, Event, EventKind, Input, Outcome, Profile, Run, Runtime, State,
+        StateFile, Status, ToolError, VictorError,
+    };
+    pub use futures::StreamExt;
+}

@@ -1,0 +1,173 @@
+//! What every command needs: the environment, the terminal, the user's home, and the way to a runtime.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use inquire::Select;
+use victor::agent::{AgentSpec, DryRun};
+use victor::config::Flags;
+use victor::log::LogGuard;
+use victor::runtime::Runtime;
+use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
+
+use crate::args::{AgentFlags, Global};
+use crate::exit::Failure;
+use crate::render::style::{Color, Style};
+use crate::render::wrap::Span;
+use crate::terminal::{Terminal, tell};
+
+/// How long runs that were cancelled may take to settle when the program ends.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// One call of the program.
+pub(crate) struct App {
+    pub(crate) env: Env,
+    pub(crate) terminal: Terminal,
+    pub(crate) global: Global,
+    /// Writes out the rest of the log when the program ends.
+    log: OnceLock<LogGuard>,
+}
+
+/// What a command opened.
+pub(crate) struct Opened {
+    pub(crate) runtime: Runtime,
+    /// The agent that flags ask for.
+    pub(crate) spec: AgentSpec,
+}
+
+impl App {
+    /// The environment and the terminal as they are.
+    pub(crate) fn new(global: Global) -> Self {
+        let env = Env::process();
+        let plain = env.var("NO_COLOR").is_some() || env.var("TERM") == Some("dumb");
+        let terminal = Terminal::detect(global.color, plain);
+        Self { env, terminal, global, log: OnceLock::new() }
+    }
+
+    /// The user's home of Victor.
+    ///
+    /// # Errors
+    /// The environment names none.
+    pub(crate) fn home(&self) -> Result<Home, Failure> {
+        Ok(Home::find(&self.env)?)
+    }
+
+    /// The folder to work in, and what the user thinks of it.
+    ///
+    /// # Errors
+    /// It is no folder, or its files cannot be read.
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        Ok(Place::find(&self.env, self.global.workspace.as_deref())?)
+    }
+
+    /// The configuration under these flags. Says on stderr what was ignored.
+    ///
+    /// # Errors
+    /// Something in it is wrong.
+    pub(crate) fn setup(&self, flags: &AgentFlags) -> Result<Setup, Failure> {
+        let setup = Setup::load(self.options(flags))?;
+        setup.settings.notices.iter().for_each(|notice| tell(&self.terminal, &[Span::new(notice, Style::PLAIN)]));
+        Ok(setup)
+    }
+
+    /// A runtime, and the agent that flags ask for. Starts the log.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or a part of it cannot be opened.
+    pub(crate) fn open(&self, flags: &AgentFlags) -> Result<Opened, Failure> {
+        let setup = self.setup(flags)?;
+        if !flags.no_save {
+            self.start_log(&setup);
+        }
+        let runtime = setup.runtime()?;
+        Ok(Opened { runtime, spec: setup.spec() })
+    }
+
+    /// A runtime for a command that starts no agent.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn runtime(&self) -> Result<Runtime, Failure> {
+        Ok(self.setup(&AgentFlags::default())?.runtime()?)
+    }
+
+    /// Ends what still runs.
+    pub(crate) async fn close(&self, runtime: &Runtime) {
+        runtime.shutdown(GRACE).await;
+    }
+
+    /// What these flags ask of a runtime.
+    pub(crate) fn options(&self, flags: &AgentFlags) -> Options {
+        let mut options = Options::new(self.env.clone());
+        let choice = flags.choice.clone();
+        options.flags = Flags {
+            provider: choice.provider,
+            model: choice.model,
+            profile: choice.profile,
+            mode: flags.call.mode,
+            sandbox: flags.call.sandbox.map(Into::into),
+            max_turns: flags.max_turns,
+            max_cost: flags.max_cost,
+            allow: flags.call.allow.clone(),
+            temperature: flags.temperature,
+            max_tokens: flags.max_tokens,
+            tools: flags.tools.clone(),
+        };
+        options.workspace.clone_from(&self.global.workspace);
+        options.add_dirs.clone_from(&flags.call.add_dir);
+        options.trust = if self.global.trust { Trust::Once } else { Trust::Saved };
+        options.save = if flags.no_save { Save::Off } else { Save::On };
+        options.dry_run = if flags.call.dry_run { DryRun::On } else { DryRun::Off };
+        options
+    }
+
+    /// The file of the editor's history, in a home that exists.
+    pub(crate) fn history_file(&self) -> Option<PathBuf> {
+        let home = self.home().ok()?;
+        home.create().ok()?;
+        Some(home.history())
+    }
+
+    /// Asks once whether the folder's own configuration is trusted, where somebody can be asked.
+    ///
+    /// # Errors
+    /// The folder's files cannot be read, or the answer cannot be saved.
+    pub(crate) async fn ask_for_trust(&self) -> Result<(), Failure> {
+        let mut place = self.place()?;
+        let asks = matches!(place.trust, TrustState::Untrusted | TrustState::Changed);
+        if !asks || self.global.trust || !self.terminal.can_ask() {
+            return Ok(());
+        }
+        let files: Vec<_> = place.files().collect();
+        let question = format!(
+            "{}: {}. It brings along {}, which can name providers and allow commands.",
+            place.root.display(),
+            place.trust,
+            files.join(", ")
+        );
+        tell(&self.terminal, &[Span::new(question, Style::PLAIN)]);
+        let offers = vec!["Not now: it may only narrow what the agent may do", "Trust it as it is"];
+        let asked = tokio::task::spawn_blocking(|| Select::new("Trust it?", offers).raw_prompt());
+        if asked.await.is_ok_and(|answer| answer.is_ok_and(|a| a.index == 1)) {
+            place.trust()?;
+        }
+        Ok(())
+    }
+
+    /// Tells on stderr what went wrong.
+    pub(crate) fn error(&self, failure: &Failure) {
+        if !failure.message.is_empty() {
+            let mark = Span::new("error: ", Style::color(Color::Red));
+            tell(&self.terminal, &[mark, Span::new(&failure.message, Style::PLAIN)]);
+        }
+    }
+
+    /// A log that cannot be written keeps nobody from working.
+    fn start_log(&self, setup: &Setup) {
+        match victor::log::start(&setup.place.home, &setup.settings.config, self.global.verbose) {
+            Ok(guard) => drop(self.log.set(guard)),
+            Err(e) => tell(&self.terminal, &[Span::new(format!("warning: {e}"), Style::PLAIN)]),
+        }
+    }
+}

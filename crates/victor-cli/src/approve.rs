@@ -1,0 +1,302 @@
+//! Questions at the terminal: may this call run? Once, for this session, always, or no with a reason.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use inquire::ui::RenderConfig;
+use inquire::{InquireError, Select, Text};
+use tokio::sync::{mpsc, oneshot};
+use victor::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, PermissionKey, RuleEffect, Rules};
+use victor::tool::Preview;
+
+use crate::exit::Failure;
+use crate::render::diff::diff;
+use crate::render::style::{Color, Style};
+use crate::signal::{Ask, Signals};
+use crate::terminal::{Terminal, harmless, harmless_line, note};
+
+/// Keeps an allow rule for good, and has it hold from now on.
+pub(crate) type SaveRule = Arc<dyn Fn(&str) -> Result<(), Failure> + Send + Sync>;
+
+/// Sends questions to whoever follows the run, who owns the terminal.
+pub(crate) struct TerminalApprover {
+    questions: mpsc::Sender<(ApprovalRequest, oneshot::Sender<Answer>)>,
+    /// Whether everything that a general yes answers is answered with yes (`--yes`).
+    yes: bool,
+}
+
+#[async_trait]
+impl Approver for TerminalApprover {
+    async fn ask(&self, request: &ApprovalRequest) -> Answer {
+        if self.yes && !request.leaves_sandbox {
+            return Answer::Decided(Decision::Allow(GrantScope::Once));
+        }
+        let (answer, answered) = oneshot::channel();
+        let unanswered = || Answer::Decided(deny("nobody answered the question"));
+        if self.questions.send((request.clone(), answer)).await.is_err() {
+            return unanswered();
+        }
+        answered.await.unwrap_or_else(|_| unanswered())
+    }
+}
+
+/// The receiving end of the questions.
+pub(crate) struct Questions {
+    questions: mpsc::Receiver<(ApprovalRequest, oneshot::Sender<Answer>)>,
+    terminal: Terminal,
+    rules: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
+    save: SaveRule,
+}
+
+impl Questions {
+    /// An approver, and where its questions come out.
+    pub(crate) fn new(
+        terminal: Terminal,
+        yes: bool,
+        rules: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
+        save: SaveRule,
+    ) -> (Arc<dyn Approver>, Self) {
+        let (sender, questions) = mpsc::channel(1);
+        (Arc::new(TerminalApprover { questions: sender, yes }), Self { questions, terminal, rules, save })
+    }
+
+    /// The next question.
+    pub(crate) async fn next(&mut self) -> Question {
+        match self.questions.recv().await {
+            Some((request, answer)) => {
+                let always = rules_for(&request, &(self.rules)());
+                Question { request, answer, always, terminal: self.terminal, save: Arc::clone(&self.save) }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A question that waits for its answer.
+pub(crate) struct Question {
+    request: ApprovalRequest,
+    answer: oneshot::Sender<Answer>,
+    /// The rules that would allow it for good; empty where none would.
+    always: Vec<String>,
+    terminal: Terminal,
+    save: SaveRule,
+}
+
+/// What can be answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Once,
+    Session,
+    Always,
+    No,
+}
+
+struct Offer {
+    choice: Choice,
+    text: String,
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Question {
+    /// Asks, and answers the run. Tells where the user wanted to stop the run, or to leave, instead.
+    pub(crate) async fn put(self, signals: &mut Signals) -> Option<Ask> {
+        self.show();
+        let offers = self.offers();
+        let colours = self.terminal.paint_err == crate::render::style::Paint::on();
+        let terminal_state = rustix::termios::tcgetattr(std::io::stdin());
+        let asked = tokio::task::spawn_blocking(move || choose(offers, colours));
+        let chosen = tokio::select! {
+            chosen = asked => chosen.unwrap_or(Err(InquireError::OperationCanceled)),
+            () = signals.end() => {
+                // The question still reads the terminal and would leave it as it is now.
+                if let Ok(state) = terminal_state {
+                    let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, &state);
+                }
+                return Some(Ask::End);
+            }
+        };
+        let (decision, ask) = match chosen {
+            Ok((Choice::Once, _)) => (Decision::Allow(GrantScope::Once), None),
+            Ok((Choice::Session, _)) => (Decision::Allow(GrantScope::Session), None),
+            Ok((Choice::Always, _)) => (self.keep(), None),
+            Ok((Choice::No, reason)) => (denied_with(&reason), None),
+            Err(InquireError::OperationInterrupted) => (deny("the user stopped the turn"), Some(Ask::Stop)),
+            Err(_) => (denied_with(""), None),
+        };
+        let _ = self.answer.send(Answer::Decided(decision));
+        ask
+    }
+
+    fn show(&self) {
+        let paint = self.terminal.paint_err;
+        let width = Terminal::width();
+        let mark = paint.paint(Style::color(Color::Yellow), "?");
+        note(format!("{mark} {}: {}", paint.bold(&harmless_line(&self.request.tool)), harmless(&self.request.reason)));
+        match &self.request.preview {
+            Some(Preview::Diff { diff: change }) => diff(change, width, paint).iter().for_each(note),
+            Some(Preview::Command { command, cwd }) => {
+                harmless(command).lines().for_each(|line| note(format!("  {line}")));
+                note(paint.dim(&format!("  in {}", harmless_line(cwd))));
+            }
+            Some(Preview::Text { text }) => harmless(text).lines().take(40).for_each(|line| note(format!("  {line}"))),
+            _ => note(format!("  {}", harmless(&self.request.arguments.to_string()))),
+        }
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        let offer = |choice, text: &str| Offer { choice, text: text.to_owned() };
+        let mut offers = vec![offer(Choice::Once, "Yes, this once")];
+        if !self.request.leaves_sandbox {
+            offers.push(offer(Choice::Session, "Yes, and the same again as long as this chat is open"));
+        }
+        if !self.always.is_empty() {
+            let rules = self.always.iter().map(|r| format!("`{}`", harmless_line(r))).collect::<Vec<_>>();
+            offers.push(offer(Choice::Always, &format!("Always: save the rule {}", rules.join(" and "))));
+        }
+        offers.push(offer(Choice::No, "No"));
+        offers
+    }
+
+    fn keep(&self) -> Decision {
+        for rule in &self.always {
+            if let Err(e) = (self.save)(rule) {
+                note(format!("the rule could not be saved, the call is allowed this once: {e}"));
+            }
+        }
+        Decision::Allow(GrantScope::Once)
+    }
+}
+
+fn choose(offers: Vec<Offer>, colours: bool) -> Result<(Choice, String), InquireError> {
+    // What was typed before the question was there is no answer to it.
+    let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
+    let config = if colours { RenderConfig::default_colored() } else { RenderConfig::empty() };
+    let select = Select::new("May it run?", offers).with_render_config(config).without_help_message();
+    let chosen = select.prompt()?.choice;
+    let mut reason = String::new();
+    if chosen == Choice::No {
+        let ask = Text::new("Why not? (for the model; Enter for no reason)").with_render_config(config);
+        reason = ask.prompt()?;
+    }
+    Ok((chosen, reason))
+}
+
+fn deny(reason: &str) -> Decision {
+    Decision::Deny { reason: reason.to_owned() }
+}
+
+fn denied_with(reason: &str) -> Decision {
+    match reason.trim() {
+        "" => deny("the user said no"),
+        reason => deny(&format!("the user said no: {reason}")),
+    }
+}
+
+/// The rules that would allow exactly this call; none where no allow rule helps or none can be written.
+fn rules_for(request: &ApprovalRequest, rules: &Rules) -> Vec<String> {
+    let asked_by_rule = |key| rules.strictest(&request.tool, key).is_some_and(|r| r.effect() == RuleEffect::Ask);
+    let hopeless = match request.keys.as_slice() {
+        [] => asked_by_rule(None),
+        keys => keys.iter().any(|k| asked_by_rule(Some(k))),
+    };
+    if request.leaves_sandbox || hopeless {
+        return Vec::new();
+    }
+    if request.keys.is_empty() {
+        return vec![request.tool.clone()];
+    }
+    // Files that a command writes to are allowed with the command.
+    let is_path = |key: &&PermissionKey| matches!(key, PermissionKey::Path { .. });
+    let (paths, others): (Vec<_>, Vec<_>) = request.keys.iter().partition(is_path);
+    let keys = if others.is_empty() { paths } else { others };
+    let patterns: Option<Vec<String>> = keys.into_iter().map(pattern_for).collect();
+    let mut rules: Vec<String> =
+        patterns.unwrap_or_default().into_iter().map(|p| format!("{}({p})", request.tool)).collect();
+    rules.dedup();
+    rules
+}
+
+fn pattern_for(key: &PermissionKey) -> Option<String> {
+    let pattern = match key {
+        PermissionKey::Path { relative: Some(path), outside: false, .. } => glob_literal(path),
+        PermissionKey::Command { text } => text.clone(),
+        PermissionKey::Host { host } => host.clone(),
+        PermissionKey::Path { .. } | PermissionKey::UnsplitCommand { .. } => return None,
+    };
+    (!pattern.is_empty() && pattern.trim() == pattern && !pattern.contains(char::is_control)).then_some(pattern)
+}
+
+fn glob_literal(path: &str) -> String {
+    let mut literal = String::new();
+    for c in path.chars() {
+        if "*?[]{}\\!".contains(c) {
+            literal.push('\\');
+        }
+        literal.push(c);
+    }
+    literal
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use victor::permission::Rule;
+
+    use super::*;
+
+    fn request(keys: serde_json::Value, leaves_sandbox: bool) -> ApprovalRequest {
+        serde_json::from_value(json!({
+            "run_id": "01890000-0000-7000-8000-000000000000", "call": "call_0", "tool": "bash", "arguments": {},
+            "effects": ["execute"], "keys": keys, "preview": null, "reason": "runs a program",
+            "leaves_sandbox": leaves_sandbox,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn always_is_offered_only_where_a_rule_would_do() {
+        let command = json!([{"kind": "command", "text": "cargo test"}]);
+        let none = Rules::default();
+        assert_eq!(rules_for(&request(command.clone(), false), &none), ["bash(cargo test)"]);
+        assert!(rules_for(&request(command.clone(), true), &none).is_empty());
+        let unsplit = json!([{"kind": "command", "text": "ls"}, {"kind": "unsplit_command", "text": "$(x)"}]);
+        assert!(rules_for(&request(unsplit, false), &none).is_empty());
+        let asks = Rules::new(vec![Rule::parse(RuleEffect::Ask, "bash(*)", "here").unwrap()]);
+        assert!(rules_for(&request(command, false), &asks).is_empty());
+    }
+
+    #[test]
+    fn what_is_saved_allows_what_was_asked() {
+        let path = json!([{"kind": "path", "access": "write", "relative": "a[1]*.txt", "absolute": "/w/a[1]*.txt",
+            "outside": false}]);
+        let request = request(path, false);
+        let [rule] = rules_for(&request, &Rules::default()).try_into().unwrap();
+        let rule = Rule::parse(RuleEffect::Allow, &rule, "here").unwrap();
+        assert!(rule.matches("bash", request.keys.first()));
+        let other = PermissionKey::Path {
+            access: victor::permission::Access::Write,
+            relative: Some("a1x.txt".into()),
+            absolute: "/w/a1x.txt".into(),
+            outside: false,
+        };
+        assert!(!rule.matches("bash", Some(&other)));
+    }
+
+    #[tokio::test]
+    async fn a_general_yes_does_not_open_the_sandbox() {
+        let save: SaveRule = Arc::new(|_| Ok(()));
+        let (approver, questions) =
+            Questions::new(Terminal::detect(None, true), true, Arc::new(|| Arc::new(Rules::default())), save);
+        let yes = approver.ask(&request(json!([]), false)).await;
+        assert_eq!(yes, Answer::Decided(Decision::Allow(GrantScope::Once)));
+        drop(questions);
+        let no = approver.ask(&request(json!([]), true)).await;
+        assert!(matches!(no, Answer::Decided(Decision::Deny { .. })), "{no:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! One configuration file: parsed strictly, with the place of every key.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use victor_core::error::{ConfigurationError, nearest};
+
+use super::keys;
+use super::schema::Config;
+use super::tree;
+
+/// The longest configuration file, in bytes.
+pub(crate) const LIMIT: usize = 1 << 20;
+
+/// A configuration file that was read without an error.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Document {
+    /// What it says.
+    pub(crate) config: Config,
+    /// The line of each key and list item, counted from 1, by its path.
+    pub(crate) lines: BTreeMap<Vec<String>, usize>,
+}
+
+/// Reads a configuration file's text. `name` is the file's name for messages.
+pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationError> {
+    let config = strict::<Config>(name, text)?;
+    let lines = tree::lines(text);
+    config.check().map_err(|(path, why)| {
+        let place = lines.get(&path).map_or(String::new(), |line| format!(":{line}"));
+        ConfigurationError::new(format!("{name}{place}: {why}"))
+    })?;
+    Ok(Document { config, lines })
+}
+
+/// Reads YAML strictly: unknown and duplicate keys are errors, `yes` and `on` are no booleans, aliases cannot blow up.
+pub(crate) fn strict<T: DeserializeOwned + Default>(name: &str, text: &str) -> Result<T, ConfigurationError> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        reject_tagged_field_names: true,
+        budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 20_000, max_aliases: 1_000, max_depth: 32 },
+    };
+    match serde_saphyr::from_str_with_options::<Option<T>>(text, options) {
+        Ok(value) => Ok(value.unwrap_or_default()),
+        Err(e) => Err(described(name, text, &e)),
+    }
+}
+
+/// `file:line:column: key: what is wrong; what would be right`.
+fn described(name: &str, text: &str, error: &serde_saphyr::Error) -> ConfigurationError {
+    use serde_saphyr::Error;
+    let error = error.without_snippet();
+    let place = error.location().map(|l| (l.line(), l.column()));
+    let key = || {
+        let (line, column) = place?;
+        let path = tree::key_at(text, usize::try_from(line).ok()?, usize::try_from(column).ok()?)?;
+        Some(format!("{}: ", keys::joined(&path)))
+    };
+    let message = match error {
+        Error::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            format!("{}`{variant}` is not allowed here; one of {} is", key().unwrap_or_default(), listed(expected))
+        }
+        other => format!("{}{}", key().unwrap_or_default(), plain(&other.render())),
+    };
+    let place = place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+    ConfigurationError::new(format!("{name}{place}: {message}"))
+}
+
+fn unknown_key(field: &str, expected: &[&'static str]) -> String {
+    match nearest(field, expected.iter().copied()) {
+        near if near.is_empty() => format!("unknown key `{field}`; the keys here are {}", listed(expected)),
+        near => format!("unknown key `{field}`; did you mean {}?", near.join(" or ")),
+    }
+}
+
+fn listed(names: &[&'static str]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The library's message without the place, which stands before it; the usual ones in the words of a person who
+/// writes the file.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 9] = [
+        ("invalid boolean", "`true` or `false` is expected"),
+        ("invalid u", "a whole number is expected, of 0 or more"),
+        ("invalid i", "a whole number is expected"),
+        ("invalid f", "a number is expected"),
+        ("invalid float", "a number is expected"),
+        ("expected string", "a text is expected"),
+        ("expected mapping", "a mapping is expected (`key: value`)"),
+        ("expected sequence", "a list is expected (`[a, b]`)"),
+        ("multiple YAML documents", "only one document is allowed; remove the `---`"),
+    ];
+    let message = message.split(" at line ").next().unwrap_or(message).trim();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let known = WORDS.iter().find(|(theirs, _)| message.starts_with(theirs));
+    known.map_or(message, |(_, ours)| ours).to_owned()
+}
+
+/// The file's content as plain JSON, through the types: what is not said is not there.
+pub(crate) fn to_json(config: &Config) -> Value {
+    serde_json::to_value(config).unwrap_or_default()
+}

@@ -1,0 +1,90 @@
+//! Victor's log: JSON lines in a file a day, of every door, without secrets and without what was said.
+
+mod read;
+
+pub use read::{Follower, LogEvent, LogLine, tail};
+
+use std::fmt;
+
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use victor_core::error::ConfigurationError;
+
+use crate::config::{Config, Level};
+use crate::home::Home;
+use crate::platform;
+
+/// How the files begin; the day follows.
+const PREFIX: &str = "victor";
+/// How the files end.
+const SUFFIX: &str = "log";
+/// Days that are kept where the configuration says nothing.
+const KEEP_DAYS: u32 = 7;
+
+/// Writes out what is still to be written when dropped. Keep it until the end of the process.
+#[must_use]
+pub struct LogGuard {
+    _worker: Option<WorkerGuard>,
+}
+
+impl fmt::Debug for LogGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogGuard")
+    }
+}
+
+/// Starts the log of this process. `verbose` is how often `-v` was given. Level: `-v` > `VICTOR_LOG_LEVEL` and
+/// `log.level` > `info`. Only Victor's own events are logged below `warn`: those of libraries could hold what was said.
+///
+/// # Errors
+/// The folder cannot be made or written to, or the process has a log already.
+pub fn start(home: &Home, config: &Config, verbose: u8) -> Result<LogGuard, ConfigurationError> {
+    let level = level(config, verbose);
+    if level == Level::Off {
+        return Ok(LogGuard { _worker: None });
+    }
+    let folder = home.logs();
+    let fail = |e: &dyn fmt::Display| {
+        ConfigurationError::new(format!("the log in `{}` cannot be started: {e}", folder.display()))
+    };
+    platform::private_folder(&folder).map_err(|e| fail(&e))?;
+    let days = config.log.keep_days.map_or(KEEP_DAYS, std::num::NonZero::get);
+    let file = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix(PREFIX)
+        .filename_suffix(SUFFIX)
+        .max_log_files(days as usize)
+        .build(&folder)
+        .map_err(|e| fail(&e))?;
+    let (writer, worker) = tracing_appender::non_blocking(file);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer);
+    let others = LevelFilter::from(level).min(LevelFilter::WARN);
+    let filter = Targets::new().with_default(others).with_target("victor", LevelFilter::from(level));
+    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|e| fail(&e))?;
+    Ok(LogGuard { _worker: Some(worker) })
+}
+
+fn level(config: &Config, verbose: u8) -> Level {
+    let configured = config.log.level.unwrap_or_default();
+    match verbose {
+        0 => configured,
+        1 => configured.max(Level::Debug),
+        2.. => Level::Trace,
+    }
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Off => Self::OFF,
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The composition root: options and configuration become a [`Runtime`]. The only place that names concrete parts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use victor_core::agent::{AgentSpec, DryRun};
+use victor_core::error::{ConfigurationError, VictorError};
+use victor_core::id::Clock as _;
+use victor_core::permission::Rules;
+use victor_core::provider::Selector;
+use victor_core::request::Params;
+use victor_core::runtime::{Runtime, RuntimeBuilder};
+use victor_core::usage::{Budget, NanoUsd};
+use victor_store::{Durability, SqliteStore};
+use victor_tools::BuiltinTools;
+
+use crate::clock::SystemClock;
+use crate::config::{self, Flags, Project, Settings, Sync};
+use crate::env::Env;
+use crate::guard::HomeGuard;
+use crate::instructions::{Instructions, Surroundings};
+use crate::keys::Keys;
+use crate::outputs::Outputs;
+use crate::providers::Providers;
+use crate::trust::TrustState;
+use crate::workspace::{self, Place};
+
+/// What a door wants of a runtime.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The environment.
+    pub env: Env,
+    /// What flags say.
+    pub flags: Flags,
+    /// `--workspace`.
+    pub workspace: Option<PathBuf>,
+    /// `--add-dir`: further folders that may be read and written.
+    pub add_dirs: Vec<PathBuf>,
+    /// Whether the folder's configuration counts without saved trust (`--trust`).
+    pub trust: Trust,
+    /// Whether conversations are saved.
+    pub save: Save,
+    /// Whether calls that change something are carried out.
+    pub dry_run: DryRun,
+}
+
+/// Whose word on the folder's own configuration counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// What the user has said before.
+    #[default]
+    Saved,
+    /// It is trusted for this one call.
+    Once,
+}
+
+/// Whether conversations are saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Save {
+    /// They are.
+    #[default]
+    On,
+    /// Nothing is kept (`--no-save`).
+    Off,
+}
+
+impl Options {
+    /// Everything as configured.
+    #[must_use]
+    pub fn new(env: Env) -> Self {
+        Self {
+            env,
+            flags: Flags::default(),
+            workspace: None,
+            add_dirs: Vec::new(),
+            trust: Trust::default(),
+            save: Save::default(),
+            dry_run: DryRun::default(),
+        }
+    }
+}
+
+/// The configuration of one call, before anything is opened or connected.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What holds, and where it comes from.
+    pub settings: Settings,
+    /// Home, folder and trust.
+    pub place: Place,
+    /// The saved keys.
+    pub keys: Keys,
+    options: Options,
+}
+
+impl Setup {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A file, a variable or a flag is wrong: names which, the line, and the nearest key.
+    pub fn load(mut options: Options) -> Result<Self, ConfigurationError> {
+        split_provider(&mut options.flags);
+        let mut place = Place::find(&options.env, options.workspace.as_deref())?;
+        if options.trust == Trust::Once && place.trust != TrustState::NothingToTrust {
+            place.trust = TrustState::TrustedOnce;
+        }
+        let project = Project { root: place.root.clone(), files: &place.files, trust: place.trust };
+        let settings = config::load(&place.home, &options.env, &project, &options.flags)?;
+        let keys = Keys::new(place.home.clone(), options.env.clone());
+        Ok(Self { settings, place, keys, options })
+    }
+
+    /// The agent that flags describe; the runtime's defaults fill what they leave open.
+    #[must_use]
+    pub fn spec(&self) -> AgentSpec {
+        let flags = &self.options.flags;
+        AgentSpec {
+            selector: Selector { provider: flags.provider.clone(), model: flags.model.clone() },
+            profile: flags.profile.clone(),
+            mode: flags.mode,
+            tools: flags.tools.clone(),
+            params: Params { temperature: flags.temperature, max_tokens: flags.max_tokens, ..Params::default() },
+            budget: Budget {
+                max_turns: flags.max_turns,
+                max_cost: flags.max_cost.map(NanoUsd::from_dollars),
+                ..Budget::default()
+            },
+            sandbox: flags.sandbox,
+            dry_run: self.options.dry_run,
+            ..AgentSpec::default()
+        }
+    }
+
+    /// The providers; nothing is called.
+    ///
+    /// # Errors
+    /// As [`Providers::new`].
+    pub fn providers(&self) -> Result<Arc<Providers>, ConfigurationError> {
+        let providers = Providers::new(&self.settings.config, &self.options.env, Arc::new(self.keys.clone()))?;
+        Ok(Arc::new(providers))
+    }
+
+    /// The store of sessions; the file is opened when it is first used.
+    ///
+    /// # Errors
+    /// The home is no folder that a file can be in.
+    pub fn store(&self) -> Result<Arc<SqliteStore>, VictorError> {
+        let durability = match self.settings.config.store.sync.unwrap_or(Sync::Normal) {
+            Sync::Normal => Durability::Normal,
+            Sync::Full => Durability::Full,
+        };
+        let options = victor_store::Options { durability, ..victor_store::Options::default() };
+        Ok(Arc::new(SqliteStore::open(&self.place.home.database(), options)?))
+    }
+
+    /// The system prompt's parts, and a line for each instruction file that is left out.
+    ///
+    /// # Errors
+    /// A folder of `--add-dir` cannot be used, or `.victor/init.md` is no text.
+    pub fn instructions(&self) -> Result<(Instructions, Vec<String>), ConfigurationError> {
+        let env = &self.options.env;
+        let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, self.place.home.outputs())?;
+        let mut instructions = Instructions::new(Surroundings::find(&workspace, env));
+        let current = env.current_dir().canonicalize().unwrap_or_else(|_| self.place.root.clone());
+        let init = if self.place.trust.is_trusted() { self.place.files.text(".victor/init.md")? } else { None };
+        let notices = instructions.add_project(&self.place.root, &current, init);
+        Ok((instructions, notices))
+    }
+
+    /// The runtime, with what a door adds to it (its approver, hooks, further tools).
+    ///
+    /// # Errors
+    /// A setting that is used now is wrong, or a folder cannot be used.
+    pub fn runtime_with(&self, add: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Result<Runtime, VictorError> {
+        let env = &self.options.env;
+        let outputs = match self.options.save {
+            Save::On => Outputs::kept(&self.place.home, SystemClock.now()),
+            Save::Off => Outputs::temporary(env)?,
+        };
+        let folder = outputs.folder().to_owned();
+        let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, folder)?;
+        let (instructions, notices) = self.instructions()?;
+        for notice in notices {
+            tracing::warn!("{notice}");
+        }
+        let mut builder = Runtime::builder()
+            .clock(SystemClock)
+            .providers(self.providers()?)
+            .tools(Arc::new(BuiltinTools::new()))
+            .workspace(workspace)
+            .rules(Rules::new(self.settings.rules.clone()))
+            .hook(Arc::new(HomeGuard::new(&self.place.home)))
+            .defaults(self.defaults())
+            .profiles(self.settings.config.profiles.clone())
+            .instructions(move |mode| instructions.prompt(mode))
+            .holder(format!("victor (process {})", std::process::id()));
+        if self.options.save == Save::On {
+            let store = self.store()?;
+            builder = builder.sessions(Arc::clone(&store) as _).blobs(store);
+        }
+        let runtime = add(builder).build()?;
+        runtime.insert(outputs);
+        Ok(runtime)
+    }
+
+    /// The runtime as it is configured. Nobody is asked: what would ask is denied.
+    ///
+    /// # Errors
+    /// As [`runtime_with`](Self::runtime_with).
+    pub fn runtime(&self) -> Result<Runtime, VictorError> {
+        self.runtime_with(|builder| builder)
+    }
+
+    /// Provider and model stay out: the registry knows the configured ones and the order after them.
+    fn defaults(&self) -> AgentSpec {
+        let config = &self.settings.config;
+        AgentSpec {
+            profile: config.profile.clone(),
+            mode: config.mode,
+            budget: config.limits.into(),
+            sandbox: config.sandbox,
+            dry_run: self.options.dry_run,
+            ..AgentSpec::default()
+        }
+    }
+}
+
+/// `--provider a/b` means provider `a` with model `b`.
+fn split_provider(flags: &mut Flags) {
+    if let (Some(provider), None) = (&flags.provider, &flags.model)
+        && let Some((name, model)) = provider.split_once('/')
+    {
+        (flags.model, flags.provider) = (Some(model.to_owned()), Some(name.to_owned()));
+    }
+}
+
+/// A runtime of these options.
+///
+/// # Errors
+/// As [`Setup::load`] and [`Setup::runtime`].
+pub async fn open(options: Options) -> Result<Runtime, VictorError> {
+    Setup::load(options)?.runtime()
+}
+
+/// A runtime with the command line's configuration, for the current folder.
+///
+/// # Errors
+/// As [`open`].
+pub async fn from_env() -> Result<Runtime, VictorError> {
+    open(Options::new(Env::process())).await
+}

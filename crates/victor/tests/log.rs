@@ -1,0 +1,31 @@
+//! The log as it is written and read back. One test a process: a process has one log.
+
+use victor::Home;
+use victor::config::Config;
+use victor::log::{self, Follower};
+
+#[test]
+fn what_victor_logs_can_be_read_back_and_what_others_log_below_warnings_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path().join("home"));
+    let guard = log::start(&home, &Config::default(), 0).unwrap();
+    let mut follower = Follower::new(&home).unwrap();
+    tracing::info!(target: "victor_core::agent", run = "r1", turns = 3, "run ended");
+    tracing::debug!(target: "victor_core::agent", "too much detail");
+    tracing::info!(target: "hyper::client", "somebody's request body");
+    tracing::warn!(target: "hyper::client", "connection lost");
+    assert!(log::start(&home, &Config::default(), 0).is_err());
+    drop(guard);
+    let lines = log::tail(&home, 10).unwrap();
+    let events: Vec<_> = lines.iter().map(|l| l.event.clone().unwrap()).collect();
+    assert_eq!(events.iter().map(|e| e.message.as_str()).collect::<Vec<_>>(), ["run ended", "connection lost"]);
+    assert_eq!((events[0].level.as_str(), events[0].target.as_str()), ("INFO", "victor_core::agent"));
+    assert_eq!(events[0].fields["turns"].as_u64(), Some(3));
+    assert!(events[0].time.starts_with("20"), "{}", events[0].time);
+    assert_eq!(follower.poll().unwrap(), lines);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(home.logs()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
