@@ -74,12 +74,6 @@ impl Home {
         self.root.join("outputs")
     }
 
-    /// The folder of models that are run in this process.
-    #[must_use]
-    pub fn models(&self) -> PathBuf {
-        self.root.join("models")
-    }
-
     /// The history of the chat's editor.
     #[must_use]
     pub fn history(&self) -> PathBuf {

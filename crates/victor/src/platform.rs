@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+const LINK: &str = "it is a symbolic link, which is not followed";
+
 /// Whether a path that is a symbolic link is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Links {
@@ -32,7 +34,7 @@ pub(crate) fn read_limited(path: &Path, limit: usize, links: Links) -> io::Resul
     match options.open(path) {
         Ok(file) => read_open(file, limit),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Content::Missing),
-        Err(e) if links == Links::Refuse && is_link(path) => Err(link_error(&e)),
+        Err(_) if links == Links::Refuse && is_link(path) => Err(io::Error::other(LINK)),
         Err(e) => Err(e),
     }
 }
@@ -60,10 +62,6 @@ fn read_open(file: File, limit: usize) -> io::Result<Content> {
 
 fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink())
-}
-
-fn link_error(_: &io::Error) -> io::Error {
-    io::Error::other("it is a symbolic link, which is not followed")
 }
 
 /// Replaces a file as a whole, or leaves it as it was. A new file belongs to its owner alone; one that was there keeps

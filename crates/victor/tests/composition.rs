@@ -247,3 +247,16 @@ fn a_state_is_loaded_as_it_was_saved() {
     fs::write(&path, "[1]").unwrap();
     assert!(State::load(&path).is_err());
 }
+
+#[test]
+fn keys_saved_at_the_same_time_are_all_kept() {
+    let world = World::new("", &[]);
+    let keys = world.setup().keys;
+    std::thread::scope(|threads| {
+        for i in 0..8 {
+            let keys = &keys;
+            threads.spawn(move || keys.set(&format!("p{i}"), &SecretString::from("k")).unwrap());
+        }
+    });
+    assert_eq!(keys.list([]).unwrap().len(), 8);
+}

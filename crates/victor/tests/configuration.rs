@@ -471,3 +471,26 @@ fn secrets_are_masked_where_the_configuration_is_shown() {
     assert!(!origins.join(" ").contains("sk-"), "{origins:?}");
     assert!(setup.settings.get("providers.a.api_kee").unwrap_err().message.contains("`api_key`"));
 }
+
+#[test]
+fn the_guide_has_every_key_and_its_examples_load() {
+    let guide = include_str!("../../../docs/configuration.md");
+    let examples: Vec<_> = guide.split("```yaml").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!examples.is_empty());
+    for example in &examples {
+        World::new().user(example).load();
+    }
+    fn keys(schema: &serde_json::Value, found: &mut Vec<String>) {
+        if let Some(properties) = schema["properties"].as_object() {
+            found.extend(properties.keys().cloned());
+        }
+        for definition in schema["$defs"].as_object().into_iter().flatten() {
+            keys(definition.1, found);
+        }
+    }
+    let mut found = Vec::new();
+    keys(&victor::config::schema_json(), &mut found);
+    let text = examples.concat();
+    let missing: Vec<_> = found.iter().filter(|key| !text.contains(&format!("{key}:"))).collect();
+    assert!(found.len() > 50 && missing.is_empty(), "not in the guide's examples: {missing:?}");
+}

@@ -25,7 +25,7 @@ pub fn set(home: &Home, key: &str, text: &str) -> Result<(), ConfigurationError>
 
 /// Sets a key in the user's configuration file to a value that fits it.
 pub(crate) fn put(home: &Home, path: &Path, value: &Value) -> Result<(), ConfigurationError> {
-    let wanted = |json: &mut Value| insert(json, path, value.clone());
+    let wanted = |json: &mut Value| keys::put(json, path, value.clone());
     change(home, path, wanted, |text| with_value(text, path, value))
 }
 
@@ -77,18 +77,6 @@ fn change(
         _ => return Err(by_hand()),
     }
     platform::replace_file(&file, changed.as_bytes()).map_err(|e| fail(format!("it cannot be written: {e}")))
-}
-
-fn insert(json: &mut Value, path: &[String], value: Value) {
-    match path.split_first() {
-        None => *json = value,
-        Some((key, rest)) => {
-            if !json.is_object() {
-                *json = Value::Object(serde_json::Map::new());
-            }
-            insert(&mut json[key.as_str()], rest, value);
-        }
-    }
 }
 
 /// The text with `value` at `path`; `None` where that cannot be written for certain.

@@ -66,6 +66,18 @@ pub(crate) fn nested(path: &[String], value: Value) -> Value {
     path.iter().rev().fold(value, |value, key| Value::Object(Map::from_iter([(key.clone(), value)])))
 }
 
+/// Sets the value at a path; what is no mapping on the way becomes one.
+pub(crate) fn put(root: &mut Value, path: &[String], value: Value) {
+    let Some((key, rest)) = path.split_first() else {
+        *root = value;
+        return;
+    };
+    if !root.is_object() {
+        *root = Value::Object(Map::new());
+    }
+    put(&mut root[key.as_str()], rest, value);
+}
+
 /// The value at a path.
 pub(crate) fn at<'a>(root: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(root, |value, key| match value {

@@ -158,6 +158,7 @@ fn read(kept: &Kept, path: &mut Path, origins: &mut Vec<Origin>) -> Value {
                 value
             });
             let list = Value::Array(list.collect());
+            // The rules have origins of their own.
             if rules {
                 return list;
             }

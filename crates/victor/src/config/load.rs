@@ -145,7 +145,7 @@ fn env_layer(env: &Env, existing: &Value) -> Result<(Layer, Vec<String>), Config
     }
     let (mut value, mut places) = (Value::Object(serde_json::Map::new()), BTreeMap::new());
     for setting in settings {
-        put(&mut value, &setting.path, setting.value);
+        keys::put(&mut value, &setting.path, setting.value);
         places.insert(setting.path, setting.variable);
     }
     let rules = env.var("VICTOR_ALLOW").map(allow_rules).transpose()?.unwrap_or_default();
@@ -171,18 +171,7 @@ fn add_rules(value: &mut Value, places: &mut BTreeMap<Path, String>, rules: &[St
         places.insert([&path[..], &[all.len().to_string()]].concat(), origin.to_owned());
         all.push(Value::from(rule.as_str()));
     }
-    put(value, &path, Value::Array(all));
-}
-
-fn put(root: &mut Value, path: &[String], value: Value) {
-    let Some((key, rest)) = path.split_first() else {
-        *root = value;
-        return;
-    };
-    if !root.is_object() {
-        *root = Value::Object(serde_json::Map::new());
-    }
-    put(&mut root[key.as_str()], rest, value);
+    keys::put(value, &path, Value::Array(all));
 }
 
 fn flag_layer(flags: &Flags) -> Layer {

@@ -107,8 +107,7 @@ pub(crate) fn key_at(text: &str, line: usize, column: usize) -> Option<Vec<Strin
                 held
             }
             Kind::Sequence(_, items) => {
-                let Some((i, item)) = items.into_iter().enumerate().filter(|(_, item)| begins_before(item)).last()
-                else {
+                let Some((i, item)) = items.into_iter().enumerate().rfind(|(_, item)| begins_before(item)) else {
                     break;
                 };
                 path.push(i.to_string());
