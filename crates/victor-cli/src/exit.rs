@@ -123,6 +123,8 @@ impl From<VictorError> for Failure {
                 _ => Exit::Provider,
             },
             VictorError::Tool(ToolError::Denied(_)) => Exit::Denied,
+            // An answer that does not fit what was asked for is the model's fault, not a setting's.
+            VictorError::Configuration(e) if e.code == "PROVIDER_ERROR" => Exit::Provider,
             VictorError::Configuration(_) => Exit::Configuration,
             _ => Exit::Failed,
         };

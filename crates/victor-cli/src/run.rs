@@ -44,8 +44,8 @@ pub(crate) async fn run(app: &App, args: RunArgs, before: AgentFlags) -> Result<
 
     let mut view: Box<dyn View> = match (args.json, shows_text) {
         (true, _) => Box::new(JsonLines),
-        (false, true) => Box::new(Screen::new(app.terminal, detail(app))),
-        (false, false) => Box::new(Screen::new(app.terminal, detail(app)).without_text()),
+        (false, true) => Box::new(Screen::new(app.terminal, detail(app, &flags))),
+        (false, false) => Box::new(Screen::new(app.terminal, detail(app, &flags)).without_text()),
     };
     let ended = follow(chat.astream(input), view.as_mut(), &mut signals, None).await;
     drop(view);
@@ -78,8 +78,10 @@ async fn chat(runtime: &Runtime, agent: &Agent, id: Option<&str>, no_save: bool)
     Ok(chat)
 }
 
-fn detail(app: &App) -> Detail {
+fn detail(app: &App, flags: &AgentFlags) -> Detail {
     match (app.terminal.stderr, app.global.verbose) {
+        // What would be changed is all that a dry run has to say.
+        _ if flags.call.dry_run => Detail::Full,
         (true, 0) | (false, 1) => Detail::Lines,
         (false, 0) => Detail::Needed,
         _ => Detail::Full,
@@ -112,7 +114,8 @@ pub(crate) fn told(ended: Ended) -> Result<Exit, Failure> {
             note(format!("stopped: {limit} was reached after {} {turns}", outcome.turns));
         }
         Status::Denied => {
-            let reasons: Vec<_> = outcome.denied.iter().map(|d| format!("{}: {}", d.tool, d.reason)).collect();
+            let mut reasons: Vec<_> = outcome.denied.iter().map(|d| format!("{}: {}", d.tool, d.reason)).collect();
+            reasons.dedup();
             note(format!("denied: {}", harmless(&reasons.join("; "))));
         }
         Status::Cancelled => note("interrupted"),

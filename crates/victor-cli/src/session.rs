@@ -98,7 +98,7 @@ pub(crate) async fn latest(runtime: &Runtime) -> Result<SessionId, Failure> {
 /// The store failed.
 pub(crate) async fn pick(app: &App, runtime: &Runtime) -> Result<Option<SessionId>, Failure> {
     let found = runtime.sessions().list(&of_folder(runtime, 20)).await?;
-    if !app.terminal.can_ask() || found.is_empty() {
+    if !app.terminal.can_edit() || found.is_empty() {
         show_list(app, &found, Format::default())?;
         return Ok(None);
     }

@@ -45,6 +45,11 @@ impl Terminal {
         self.stdin && self.stderr
     }
 
+    /// Whether lines can be edited: the editor needs all three streams to itself.
+    pub(crate) fn can_edit(&self) -> bool {
+        self.stdin && self.stdout && self.stderr
+    }
+
     /// The terminal's columns; 80 where there is none.
     pub(crate) fn width() -> usize {
         let size = rustix::termios::tcgetwinsize(io::stdout()).or_else(|_| rustix::termios::tcgetwinsize(io::stderr()));

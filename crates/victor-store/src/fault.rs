@@ -78,7 +78,8 @@ impl Fault {
 fn of_sqlite(e: &rusqlite::Error, path: &Path) -> SessionError {
     let file = path.display();
     let text = match e.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => {
+        // The second: no room for the index of the write-ahead log.
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) if is_full(e) => {
             format!(
                 "no space is left for the session database {file}; this was not saved: free some space and try again"
             )
@@ -110,4 +111,9 @@ fn of_sqlite(e: &rusqlite::Error, path: &Path) -> SessionError {
         _ => format!("the session database {file} failed: {e}"),
     };
     SessionError::Storage(text)
+}
+
+fn is_full(e: &rusqlite::Error) -> bool {
+    let code = e.sqlite_error().map(|e| e.extended_code);
+    matches!(code, Some(rusqlite::ffi::SQLITE_FULL | rusqlite::ffi::SQLITE_IOERR_SHMSIZE))
 }

@@ -197,6 +197,9 @@ impl Setup {
             let store = self.store()?;
             builder = builder.sessions(Arc::clone(&store) as _).blobs(store);
         }
+        if let Some(timeout) = self.settings.config.limits.idle_timeout() {
+            builder = builder.idle_timeout(timeout);
+        }
         let runtime = add(builder).build()?;
         runtime.insert(outputs);
         Ok(runtime)

@@ -55,7 +55,7 @@ pub(crate) struct AgentFlags {
     #[command(flatten)]
     pub(crate) choice: Choice,
     /// Sampling temperature, 0 to 2
-    #[arg(long, value_name = "T", value_parser = temperature)]
+    #[arg(long, value_name = "T", value_parser = temperature, allow_negative_numbers = true)]
     pub(crate) temperature: Option<f64>,
     /// Tokens of an answer at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -67,7 +67,7 @@ pub(crate) struct AgentFlags {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_turns: Option<u32>,
     /// Dollars at most
-    #[arg(long, value_name = "USD", value_parser = dollars)]
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
     pub(crate) max_cost: Option<f64>,
     /// A file to show the agent; can be given several times
     #[arg(long, value_name = "FILE")]

@@ -76,7 +76,7 @@ fn build(app: &App, root: PathBuf, no_save: bool) -> Reedline {
     keys.add_binding(KeyModifiers::SHIFT, KeyCode::Enter, new_line());
     let complete = vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext];
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(complete));
-    let menu = ColumnarMenu::default().with_name(MENU);
+    let menu = ColumnarMenu::default().with_name(MENU).with_marker("› ");
     let mut editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_validator(Box::new(Unfinished))

@@ -31,9 +31,9 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// The editor if somebody sits there, else stdin as it is.
+    /// The editor where it can be, else stdin as it is.
     pub(super) fn open(app: &App, workspace: &Workspace, no_save: bool) -> Self {
-        if app.terminal.stdin && (app.terminal.stdout || app.terminal.stderr) {
+        if app.terminal.can_edit() {
             return Self::Editor(Editor::start(app, workspace.root.clone(), no_save));
         }
         Self::Pipe(pipe())

@@ -89,7 +89,7 @@ pub(crate) async fn chat(
 }
 
 fn approver(app: &App, runtime: &Runtime, flags: &AgentFlags) -> (Arc<dyn Approver>, Option<Questions>) {
-    if app.terminal.can_ask() {
+    if app.terminal.can_edit() {
         let rules = runtime.clone();
         let (approver, questions) = Questions::new(
             app.terminal,
@@ -180,7 +180,7 @@ impl Talk<'_> {
     }
 
     fn greet(&self) {
-        if !self.app.terminal.stdin || !self.app.terminal.stderr {
+        if !self.app.terminal.can_edit() {
             return;
         }
         let paint = self.app.terminal.paint_err;

@@ -90,3 +90,16 @@ fn a_failed_turn_is_told_and_the_chat_goes_on() {
     assert_eq!(ended.out, "Fine.\n");
     assert!(ended.err.contains("too odd"), "{ended:?}");
 }
+
+#[test]
+fn a_signal_ends_it_at_the_prompt_and_in_a_turn() {
+    let server = ModelServer::start([Reply::text("never").hold()]);
+    let desk = Desk::with(&server);
+    let mut child = desk.command("chat wait").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take();
+    server.wait_for(1);
+    signal(&child, "TERM");
+    Ended::of(child.wait_with_output().unwrap()).ends(130);
+    drop(stdin);
+    server.wait_gone(1);
+}

@@ -48,6 +48,31 @@ fn events_are_json_lines_and_the_last_one_tells_how_it_ended() {
 }
 
 #[test]
+fn events_follow_the_published_schema() {
+    let server = ModelServer::start([
+        Reply::calls([
+            ("read", json!({"path": "a.txt"})),
+            ("bash", json!({"command": "ls"})),
+            ("write", json!({"path": "b.txt", "content": "new"})),
+        ])
+        .thinking("First I look."),
+        Reply::status(429, r#"{"error": {"message": "slow down"}}"#).header("retry-after", "0"),
+        Reply::text("Done."),
+    ]);
+    let desk = Desk::with(&server);
+    let ended = desk.file("a.txt", "hi").run("run work --json").ends(0);
+    let schema = jsonschema::validator_for(&desk.run("config schema --events").ends(0).json()).unwrap();
+    for line in ended.out.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let wrong: Vec<String> = schema.iter_errors(&event).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{line}: {wrong:?}");
+    }
+    for kind in ["retrying", "approval", "tool_result", "finished"] {
+        assert!(ended.out.contains(&format!(r#""type":"{kind}""#)), "{kind}");
+    }
+}
+
+#[test]
 fn the_exit_code_tells_how_it_ended() {
     let denied = ModelServer::start([Reply::call("bash", json!({"command": "ls"})), Reply::text("I could not.")]);
     let ended = Desk::with(&denied).run("run list").ends(0);
@@ -171,6 +196,19 @@ fn yes_answers_questions_but_leaves_modes_alone() {
     let desk = Desk::with(&server);
     desk.run("run make --yes --mode plan");
     assert!(!desk.work().join("made.txt").exists());
+}
+
+#[test]
+fn the_environment_allows_and_chooses_a_profile() {
+    let server =
+        ModelServer::start([Reply::call("bash", json!({"command": "echo made > made.txt"})), Reply::text("done")]);
+    let desk = Desk::with(&server);
+    desk.run("profiles create small --provider openai --model tiny").ends(0);
+    let mut run = desk.command("run make");
+    run.env("VICTOR_ALLOW", "bash(echo *)").env("VICTOR_PROFILE", "small");
+    Ended::of(run.output().unwrap()).ends(0);
+    assert!(desk.work().join("made.txt").exists());
+    assert_eq!(server.finish()[0].json["model"], "tiny");
 }
 
 #[test]

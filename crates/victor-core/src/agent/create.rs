@@ -144,6 +144,11 @@ async fn assemble(
         );
         return Err(ConfigurationError::new(text).into());
     }
+    if let Some(schema) = &spec.output_schema {
+        jsonschema::validator_for(&schema.schema).map_err(|e| {
+            ConfigurationError::new(format!("the output schema `{}` is no JSON Schema: {e}", schema.name))
+        })?;
+    }
     let mode = spec.mode.unwrap_or_default();
     check_tools(runtime, &own_tools, &spec).await?;
     let instructions = (runtime.inner.instructions)(mode);

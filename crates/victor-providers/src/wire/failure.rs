@@ -32,9 +32,12 @@ pub(crate) fn from_answer(provider: &str, status: u16, headers: &Headers, body: 
     };
     let kind = classify(Some(status), &said);
     let mut error = build(provider, kind, &said);
-    error.message = match said.message.as_str() {
-        "" => format!("HTTP {status} without a message"),
-        message => format!("HTTP {status}: {message}"),
+    error.message = match (said.message.as_str(), header(headers, "location")) {
+        ("", Some(place)) if (300..400).contains(&status) => {
+            format!("HTTP {status}: it points to {}, which is not followed; is the base URL right?", short(place))
+        }
+        ("", _) => format!("HTTP {status} without a message"),
+        (message, _) => format!("HTTP {status}: {message}"),
     };
     error.status = Some(status);
     error.request_id = header(headers, "x-request-id")

@@ -65,12 +65,17 @@ fn narrower(mode: Mode, base: Mode) -> bool {
 }
 
 fn lower(limits: Limits, base: &Limits, ignored: &mut Ignored) -> Limits {
-    let Limits { max_turns, max_tokens, max_cost, max_time } = limits;
+    let Limits { max_turns, max_tokens, max_cost, max_time, idle_timeout } = limits;
     Limits {
         max_turns: ignored.keep(max_turns, |n| base.max_turns.is_none_or(|b| n <= b), "limits.max_turns"),
         max_tokens: ignored.keep(max_tokens, |n| base.max_tokens.is_none_or(|b| n <= b), "limits.max_tokens"),
         max_cost: ignored.keep(max_cost, |n| base.max_cost.is_none_or(|b| n <= b), "limits.max_cost"),
         max_time: ignored.keep(max_time, |n| base.max_time.is_none_or(|b| n <= b), "limits.max_time"),
+        idle_timeout: ignored.keep(
+            idle_timeout,
+            |n| base.idle_timeout.is_none_or(|b| n <= b),
+            "limits.idle_timeout",
+        ),
     }
 }
 

@@ -103,6 +103,16 @@ pub struct Limits {
     /// Seconds from the run's start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_time: Option<u64>,
+    /// Seconds without a byte from the model's server until the call counts as stalled; 120 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<std::num::NonZeroU32>,
+}
+
+impl Limits {
+    /// How long a model's server may stay silent within a call; `None` for the default.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout.map(|seconds| Duration::from_secs(seconds.get().into()))
+    }
 }
 
 impl From<Limits> for Budget {
