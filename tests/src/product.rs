@@ -1,5 +1,9 @@
 //! The built binary in a folder and a home of its own: what whole-product tests and examples start from.
-#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "test equipment: what it cannot set up ends the test")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "test equipment: what it cannot set up ends the test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

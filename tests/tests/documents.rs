@@ -57,9 +57,9 @@ fn typed(line: &str, server: &ModelServer, session: &str) -> Option<String> {
 
 fn run(bench: &Bench, server: &ModelServer, line: &str) -> (String, String, i32) {
     let folder = built("victor").parent().unwrap().to_owned();
-    let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    )));
+    let path = std::env::join_paths(
+        [folder].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
     let mut shell: Command = bench.program(Path::new("bash"));
     shell.args(["-c", line]).env("PATH", path.unwrap());
     shell.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");

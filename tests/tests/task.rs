@@ -9,7 +9,8 @@ const SOURCE: &str = "fn answer() -> u32 {\n    41\n}\n";
 
 fn replies() -> Vec<Reply> {
     vec![
-        Reply::calls([("read", json!({"path": "src/lib.rs"})), ("ls", json!({"path": "src"}))]).and_text("I look first."),
+        Reply::calls([("read", json!({"path": "src/lib.rs"})), ("ls", json!({"path": "src"}))])
+            .and_text("I look first."),
         Reply::call(
             "edit",
             json!({"path": "src/lib.rs", "edits": [{"old_string": "    41\n", "new_string": "    42\n"}]}),
@@ -103,4 +104,21 @@ fn a_second_process_on_one_session_gets_a_conflict_and_nothing_is_lost() {
     let (out, err, code) = told(&bench.with_model(&server, &["chat", "--session", &id, "third"]).output().unwrap());
     assert!(code == 0 && out.contains("three"), "{out}{err}");
     server.finish();
+}
+
+#[test]
+fn a_session_keeps_its_mode_and_a_flag_beats_it() {
+    let write = || Reply::call("write", json!({"path": "a.txt", "content": "x"}));
+    let script =
+        [Reply::text("hello"), write(), Reply::text("no"), write(), Reply::text("yes"), write(), Reply::text("no")];
+    let (bench, server) = (Bench::new(), ModelServer::start(script));
+    let wrote = |args: &[&str]| {
+        let (_, err, code) = told(&bench.with_model(&server, args).output().unwrap());
+        assert_eq!(code, 0, "{err}");
+        std::fs::remove_file(bench.work().join("a.txt")).is_ok()
+    };
+    assert!(!wrote(&["chat", "--mode", "plan", "hello"]));
+    assert!(!wrote(&["chat", "--continue", "--mode", "plan", "write it"]));
+    assert!(wrote(&["chat", "--continue", "--mode", "build", "write it"]));
+    assert!(!wrote(&["chat", "--continue", "--mode", "explore", "write it"]), "the flag did not count");
 }

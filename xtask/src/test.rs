@@ -21,7 +21,7 @@ enum Must {
     Like,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 3] = [
     Need { program: "git", version_flag: "--version", package: "git", without: "the git tools", must: Must::Have },
     Need {
         program: "bash",
@@ -35,13 +35,6 @@ const NEEDS: [Need; 4] = [
         version_flag: "-V",
         package: "tmux",
         without: "the interactive chat in a real terminal",
-        must: Must::Like,
-    },
-    Need {
-        program: "bwrap",
-        version_flag: "--version",
-        package: "bubblewrap",
-        without: "sandboxed commands that mask paths",
         must: Must::Like,
     },
 ];

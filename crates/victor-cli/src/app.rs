@@ -67,7 +67,7 @@ impl App {
     /// Something in it is wrong.
     pub(crate) fn setup(&self, flags: &AgentFlags) -> Result<Setup, Failure> {
         let setup = Setup::load(self.options(flags))?;
-        setup.settings.notices.iter().for_each(|notice| tell(&self.terminal, &[Span::new(notice, Style::PLAIN)]));
+        self.tell(&setup.settings.notices);
         Ok(setup)
     }
 
@@ -80,6 +80,7 @@ impl App {
         if !flags.no_save {
             self.start_log(&setup);
         }
+        self.tell(&setup.instructions()?.1);
         let runtime = setup.runtime()?;
         Ok(Opened { runtime, spec: setup.spec() })
     }
@@ -147,10 +148,13 @@ impl App {
             files.join(", ")
         );
         tell(&self.terminal, &[Span::new(question, Style::PLAIN)]);
-        let offers = vec!["Not now: it may only narrow what the agent may do", "Trust it as it is"];
+        let offers = vec!["No: it may only narrow what the agent may do", "Trust it as it is"];
         let asked = tokio::task::spawn_blocking(|| Select::new("Trust it?", offers).raw_prompt());
-        if asked.await.is_ok_and(|answer| answer.is_ok_and(|a| a.index == 1)) {
-            place.trust()?;
+        match asked.await {
+            Ok(Ok(answer)) if answer.index == 1 => place.trust()?,
+            Ok(Ok(_)) => place.decline()?,
+            // Ctrl-C and the like are no answer.
+            Ok(Err(_)) | Err(_) => {}
         }
         Ok(())
     }
@@ -167,7 +171,11 @@ impl App {
     fn start_log(&self, setup: &Setup) {
         match victor::log::start(&setup.place.home, &setup.settings.config, self.global.verbose) {
             Ok(guard) => drop(self.log.set(guard)),
-            Err(e) => tell(&self.terminal, &[Span::new(format!("warning: {e}"), Style::PLAIN)]),
+            Err(e) => self.tell(&[format!("warning: {e}")]),
         }
+    }
+
+    fn tell(&self, notices: &[String]) {
+        notices.iter().for_each(|notice| tell(&self.terminal, &[Span::new(notice, Style::PLAIN)]));
     }
 }

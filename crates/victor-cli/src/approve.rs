@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use inquire::ui::RenderConfig;
 use inquire::{InquireError, Select, Text};
 use tokio::sync::{mpsc, oneshot};
-use victor::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, PermissionKey, RuleEffect, Rules};
+use victor::permission::{
+    Answer, ApprovalRequest, Approver, Decision, GrantScope, PermissionKey, RuleEffect, Rules, literal,
+};
 use victor::tool::Preview;
 
 use crate::exit::Failure;
@@ -225,8 +227,8 @@ fn rules_for(request: &ApprovalRequest, rules: &Rules) -> Vec<String> {
 fn pattern_for(key: &PermissionKey) -> Option<String> {
     let pattern = match key {
         PermissionKey::Path { relative: Some(path), outside: false, .. } => glob_literal(path),
-        PermissionKey::Command { text } => text.clone(),
-        PermissionKey::Host { host } => host.clone(),
+        PermissionKey::Command { text } => literal(text),
+        PermissionKey::Host { host } => literal(host),
         PermissionKey::Path { .. } | PermissionKey::UnsplitCommand { .. } => return None,
     };
     (!pattern.is_empty() && pattern.trim() == pattern && !pattern.contains(char::is_control)).then_some(pattern)
@@ -286,6 +288,19 @@ mod tests {
             outside: false,
         };
         assert!(!rule.matches("bash", Some(&other)));
+    }
+
+    #[test]
+    fn a_star_in_a_command_and_the_network_are_not_saved_as_wildcards() {
+        let keys = json!([{"kind": "command", "text": "rm *.tmp"}, {"kind": "host", "host": "*"}]);
+        let rules: Vec<_> = rules_for(&request(keys, false), &Rules::default())
+            .iter()
+            .map(|text| Rule::parse(RuleEffect::Allow, text, "here").unwrap())
+            .collect();
+        let key = |text: &str| PermissionKey::Command { text: text.into() };
+        assert!(rules.iter().any(|r| r.matches("bash", Some(&key("rm *.tmp")))));
+        assert!(rules.iter().any(|r| r.matches("bash", Some(&PermissionKey::Host { host: "*".into() }))));
+        assert!(!rules.iter().any(|r| r.matches("bash", Some(&key("rm -rf x.tmp")))));
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ pub(crate) async fn run(app: &App, args: RunArgs, before: AgentFlags) -> Result<
     let shows_text = spec.output_schema.is_none();
     let approver: Arc<dyn Approver> = if flags.call.yes { Arc::new(AllowAll) } else { Arc::new(DenyAll) };
     let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
-    let mut chat = chat(&runtime, &agent, args.session.as_deref(), flags.no_save).await?;
+    let mut chat = chat(&runtime, &agent, args.session.as_deref(), &flags).await?;
 
     let mut view: Box<dyn View> = match (args.json, shows_text) {
         (true, _) => Box::new(JsonLines),
@@ -68,14 +68,12 @@ fn input(app: &App, runtime: &Runtime, flags: &AgentFlags, task: String) -> Resu
     Ok(blocks)
 }
 
-async fn chat(runtime: &Runtime, agent: &Agent, id: Option<&str>, no_save: bool) -> Result<Chat, Failure> {
+async fn chat(runtime: &Runtime, agent: &Agent, id: Option<&str>, flags: &AgentFlags) -> Result<Chat, Failure> {
     let Some(id) = id else {
-        return Ok(if no_save { agent.unsaved_chat() } else { agent.chat(None) });
+        return Ok(if flags.no_save { agent.unsaved_chat() } else { agent.chat(None) });
     };
     let id = session::find(runtime, id).await?;
-    let mut chat = agent.chat(Some(id));
-    chat.load().await?;
-    Ok(chat)
+    session::reopen(agent, id, flags).await
 }
 
 fn detail(app: &App, flags: &AgentFlags) -> Detail {

@@ -9,11 +9,13 @@ use serde_json::json;
 use victor::error::{SessionError, nearest};
 use victor::id::{SessionId, Timestamp};
 use victor::message::{Block, Message, Role};
+use victor::provider::Selector;
 use victor::runtime::Runtime;
 use victor::session::{Entry, NewSession, SavedFile, SessionFilter, SessionInfo, StoredEntry, effective};
+use victor::{Agent, Chat};
 
 use crate::app::App;
-use crate::args::{Format, ListArgs, SessionsCommand};
+use crate::args::{AgentFlags, Choice, Format, ListArgs, SessionsCommand};
 use crate::chat::put_back;
 use crate::exit::{Exit, Failure};
 use crate::render::table::table;
@@ -106,6 +108,24 @@ pub(crate) async fn pick(app: &App, runtime: &Runtime) -> Result<Option<SessionI
         found.iter().map(|s| format!("{}  {}", when(s.updated_at), harmless_line(&s.title))).collect();
     let chosen = tokio::task::spawn_blocking(move || Select::new("Which one?", lines).raw_prompt_skippable()).await;
     Ok(chosen.ok().and_then(Result::ok).flatten().and_then(|c| found.get(c.index)).map(|s| s.id.clone()))
+}
+
+/// Goes on with a saved session as it was left, unless flags say otherwise: what they name holds from now on.
+///
+/// # Errors
+/// It is in use, cannot be read, or its model is no longer there.
+pub(crate) async fn reopen(agent: &Agent, id: SessionId, flags: &AgentFlags) -> Result<Chat, Failure> {
+    let mut chat = agent.chat(Some(id));
+    let Choice { provider, model, profile } = &flags.choice;
+    if provider.is_some() || model.is_some() || profile.is_some() {
+        let info = &agent.model().info;
+        chat.switch(Selector { provider: Some(info.provider.clone()), model: Some(info.id.clone()) }).await?;
+    }
+    if flags.call.mode.is_some() || profile.is_some() {
+        chat.set_mode(agent.mode()).await?;
+    }
+    chat.load().await?;
+    Ok(chat)
 }
 
 async fn list(app: &App, runtime: &Runtime, args: ListArgs) -> Result<(), Failure> {

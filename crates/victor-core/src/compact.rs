@@ -53,8 +53,11 @@ pub struct SummaryCompactor;
 const KEEP: u64 = 5;
 /// What a window is taken for when nobody knows it.
 const WINDOW: u64 = 32_000;
-/// Bytes of one message in the text to be summarised.
+/// Bytes of one message in the text to be summarised; what the user said has four times as much.
 const EXCERPT: usize = 2_000;
+/// How the message begins that stands in the place of those that were dropped. What follows this block in it is the
+/// user's latest request, word for word, unless it was kept itself.
+const HEAD: &str = "<summary of the conversation so far>";
 
 const INSTRUCTION: &str = "Summarise the conversation above for the assistant that will go on with it and sees only \
 your summary. Keep: what the user asked for, word for word where it matters; decisions and their reasons; files that \
@@ -73,9 +76,20 @@ impl Compactor for SummaryCompactor {
             Ok((_, usage)) => (listing(old), usage),
             Err(_) => (listing(old), Usage::default()),
         };
-        let text = format!("<summary of the conversation so far>\n{}\n</summary>", summary.trim());
-        Compaction { summary: Message::user(text), keep_from, usage }
+        let mut content = vec![Block::text(format!("{HEAD}\n{}\n</summary>\n\n", summary.trim()))];
+        if request.conversation.messages()[keep_from..].iter().all(|m| m.role != Role::User) {
+            content.extend(latest_request(old, window / KEEP));
+        }
+        Compaction { summary: Message { role: Role::User, content }, keep_from, usage }
     }
+}
+
+/// What the user asked for last, if it is no longer than `budget` tokens; an earlier compaction may have kept it.
+fn latest_request(messages: &[Arc<Message>], budget: u64) -> Vec<Block> {
+    let Some(message) = messages.iter().rev().find(|m| m.role == Role::User) else { return Vec::new() };
+    let summary = matches!(message.content.first(), Some(Block::Text { text }) if text.starts_with(HEAD));
+    let request = Message { role: Role::User, content: message.content[usize::from(summary)..].to_vec() };
+    if message_tokens(&request) <= budget { request.content } else { Vec::new() }
 }
 
 /// The first of the latest messages that together have at most `budget` tokens and can stand without those before.
@@ -116,10 +130,10 @@ async fn summarise(request: &CompactRequest<'_>, text: String) -> Result<(String
 fn transcript(messages: &[Arc<Message>], limit: usize) -> String {
     let mut text = String::new();
     for message in messages {
-        let who = match message.role {
-            Role::User => "User",
-            Role::Assistant => "Assistant",
-            Role::Tool => "Tool",
+        let (who, limit) = match message.role {
+            Role::User => ("User", 4 * EXCERPT),
+            Role::Assistant => ("Assistant", EXCERPT),
+            Role::Tool => ("Tool", EXCERPT),
         };
         for block in &message.content {
             let said = match block {
@@ -129,7 +143,7 @@ fn transcript(messages: &[Arc<Message>], limit: usize) -> String {
                 Block::Media(media) => format!("[{}]", media.media_type),
                 Block::Thinking(_) | Block::Opaque { .. } => continue,
             };
-            let _ = writeln!(text, "{who}: {}", middle_cut(&said, EXCERPT));
+            let _ = writeln!(text, "{who}: {}", middle_cut(&said, limit));
         }
     }
     middle_cut(&text, limit)
@@ -139,7 +153,7 @@ fn transcript(messages: &[Arc<Message>], limit: usize) -> String {
 fn listing(messages: &[Arc<Message>]) -> String {
     let mut text = String::from("The earlier conversation was too long and was dropped. What was asked:\n");
     for message in messages.iter().filter(|m| m.role == Role::User) {
-        let _ = writeln!(text, "- {}", middle_cut(&message.text(), 1_000));
+        let _ = writeln!(text, "- {}", middle_cut(&message.text(), 4_000));
     }
     text.push_str("Tools that were called:\n");
     let calls: Vec<_> = messages.iter().flat_map(|m| m.tool_calls()).collect();

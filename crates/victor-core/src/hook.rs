@@ -32,6 +32,22 @@ pub enum BeforeTool {
     Abort(String),
 }
 
+impl BeforeTool {
+    /// The stricter of two words; of two equally strict ones the first.
+    pub(crate) fn or_stricter(self, other: Self) -> Self {
+        if other.strictness() > self.strictness() { other } else { self }
+    }
+
+    fn strictness(&self) -> u8 {
+        match self {
+            Self::Continue => 0,
+            Self::Ask(_) => 1,
+            Self::Deny(_) => 2,
+            Self::Abort(_) => 3,
+        }
+    }
+}
+
 /// What a hook says after a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AfterTool {

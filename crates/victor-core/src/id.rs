@@ -113,6 +113,12 @@ impl CallId {
         Self(format!("{}_{n}", self.0))
     }
 
+    /// The id of the call `self` of a child run, among all calls of the root run: behind the calls that lead to it.
+    #[must_use]
+    pub(crate) fn under(&self, path: &[String]) -> Self {
+        Self(path.iter().map(String::as_str).chain([self.as_str()]).collect::<Vec<_>>().join("."))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -211,6 +211,14 @@ impl ToolResult {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Input(pub Vec<Block>);
 
+impl Input {
+    /// Whether nothing is said: no block, or text of spaces alone.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.0.iter().all(|b| matches!(b, Block::Text { text } if text.trim().is_empty()))
+    }
+}
+
 impl From<&str> for Input {
     fn from(text: &str) -> Self {
         Self(vec![Block::text(text)])

@@ -16,12 +16,14 @@ pub struct Workspace {
     pub readable: Vec<PathBuf>,
     /// Where tools put outputs that are too long for an answer; one of `readable`.
     pub spill: Option<PathBuf>,
+    /// Folders that no program in the sandbox may write in, also where they lie inside of writable ones.
+    pub closed: Vec<PathBuf>,
 }
 
 impl Workspace {
     /// A workspace of one folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), added: Vec::new(), readable: Vec::new(), spill: None }
+        Self { root: root.into(), added: Vec::new(), readable: Vec::new(), spill: None, closed: Vec::new() }
     }
 
     /// The writable folders: the root first.

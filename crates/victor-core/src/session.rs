@@ -38,7 +38,7 @@ pub enum Entry {
         /// The first message that was kept.
         keep_from: usize,
     },
-    /// A run began.
+    /// A run began, or went on after it had waited.
     RunStarted {
         /// It.
         run_id: RunId,

@@ -133,6 +133,17 @@ impl Budget {
         }
     }
 
+    /// The same budget for a part of a run that begins when `spent` is used already; time is counted by itself.
+    #[must_use]
+    pub fn beyond(self, spent: &Spent) -> Self {
+        Self {
+            max_turns: self.max_turns.map(|max| max.saturating_add(spent.turns)),
+            max_tokens: self.max_tokens.map(|max| max.saturating_add(spent.usage.total())),
+            max_cost: self.max_cost.map(|max| NanoUsd(max.0.saturating_add(spent.cost.0))),
+            max_time: self.max_time,
+        }
+    }
+
     /// The stricter of both in every respect.
     #[must_use]
     pub fn within(self, other: &Self) -> Self {
@@ -160,6 +171,8 @@ pub struct Spent {
     pub usage: Usage,
     /// Money, as far as prices are known.
     pub cost: NanoUsd,
+    /// Model calls that answered.
+    pub turns: u32,
 }
 
 /// The limit that ended a run.

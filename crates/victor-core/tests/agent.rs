@@ -441,3 +441,18 @@ async fn a_session_grant_is_asked_once() {
     agent(&provider, &rt, tool).await.chat(None).run("go").await.unwrap();
     assert_eq!((*approver.0.lock().unwrap(), calls.load(Ordering::SeqCst)), (1, 2));
 }
+
+#[tokio::test]
+async fn a_session_keeps_its_mode_for_whoever_opens_it() {
+    let provider = ScriptedProvider::new([reply_text("one"), reply_calls(&[text_args("a")]), reply_text("I may not.")]);
+    let (tool, calls) = note(Effects::WRITE);
+    let rt = runtime().build().unwrap();
+    let agent = agent(&provider, &rt, tool).await;
+    let mut chat = agent.chat(None);
+    chat.run("go").await.unwrap();
+    chat.set_mode(victor_core::permission::Mode::Plan).await.unwrap();
+    let id = chat.session().clone();
+    drop(chat);
+    agent.chat(Some(id)).run("write it").await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 0, "a session in plan mode wrote");
+}

@@ -11,12 +11,7 @@ fn rules(lines: &[(RuleEffect, &str)]) -> Rules {
 }
 
 fn path(access: Access, relative: &str) -> PermissionKey {
-    PermissionKey::Path {
-        access,
-        relative: Some(relative.into()),
-        absolute: format!("/w/{relative}"),
-        outside: false,
-    }
+    PermissionKey::Path { access, relative: Some(relative.into()), absolute: format!("/w/{relative}"), outside: false }
 }
 
 fn outside(absolute: &str) -> PermissionKey {
@@ -56,7 +51,8 @@ fn reading_and_writing_by_default() {
 
 #[test]
 fn a_denied_path_is_denied_to_every_tool_that_reads() {
-    let rules = rules(&[(RuleEffect::Deny, "read(**/.env)"), (RuleEffect::Deny, "read(secrets/)"), (RuleEffect::Allow, "*")]);
+    let rules =
+        rules(&[(RuleEffect::Deny, "read(**/.env)"), (RuleEffect::Deny, "read(secrets/)"), (RuleEffect::Allow, "*")]);
     for (tool, file, want) in [
         ("read", ".env", "deny"),
         ("grep", "deep/down/.env", "deny"),
@@ -73,7 +69,9 @@ fn a_denied_path_is_denied_to_every_tool_that_reads() {
 
 #[test]
 fn only_an_allow_rule_with_an_absolute_path_opens_the_outside() {
-    for (rule, want) in [("read(/etc/hosts)", "allow"), ("read(**)", "deny"), ("read", "deny"), ("read(/etc/*)", "allow")] {
+    for (rule, want) in
+        [("read(/etc/hosts)", "allow"), ("read(**)", "deny"), ("read", "deny"), ("read(/etc/*)", "allow")]
+    {
         let rules = rules(&[(RuleEffect::Allow, rule)]);
         let got = verdict(Mode::Build, &rules, "read", Effects::READ, vec![outside("/etc/hosts")]);
         assert_eq!(word(&got), want, "{rule}");

@@ -194,7 +194,8 @@ pub(crate) fn broken(provider: &str, cause: &str) -> ProviderError {
 
 /// Nothing came for too long.
 pub(crate) fn silent(provider: &str, limit: Duration) -> ProviderError {
-    let message = format!("no answer for {:.0?}; the server is stalled, or needs a longer `limits.idle_timeout`", limit);
+    let message =
+        format!("no answer for {:.0?}; the server is stalled, or needs a longer `limits.idle_timeout`", limit);
     ProviderError::new(Kind::Timeout, provider, message)
 }
 

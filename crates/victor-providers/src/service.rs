@@ -1,6 +1,8 @@
 //! One provider that can be called: a wire over HTTP, with its key, its models and how its latest calls went.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -17,6 +19,9 @@ use crate::http::{Call, Http};
 use crate::settings::{LengthField, ModelSettings, ProviderSettings, Wire};
 use crate::stream;
 use crate::wire::{Dialect, ThinkingStyle, anthropic};
+
+/// A wait that is worth telling; shorter ones are waited out.
+const LONG_WAIT: Duration = Duration::from_secs(60);
 
 /// A provider with all that a call needs.
 pub(crate) struct Service {
@@ -113,6 +118,11 @@ impl Service {
                     self.name
                 );
                 error.message.push_str(&hint);
+            }
+            (Kind::RateLimited | Kind::Overloaded, _) => {
+                if let Some(wait) = error.retry_after.filter(|wait| *wait >= LONG_WAIT) {
+                    let _ = write!(error.message, "; it asks to wait {} s", wait.as_secs());
+                }
             }
             (Kind::QuotaExceeded, _) => error.message.push_str("; the account needs credit, waiting does not help"),
             _ => {}

@@ -136,7 +136,7 @@ fn trust(setup: &Setup) -> Check {
     let detail = format!("{root}: {}", setup.place.trust);
     match setup.place.trust {
         TrustState::NothingToTrust | TrustState::Trusted | TrustState::TrustedOnce => Check::ok("workspace", detail),
-        TrustState::Untrusted | TrustState::Changed => {
+        TrustState::Untrusted | TrustState::Declined | TrustState::Changed => {
             let files = setup.place.files().collect::<Vec<_>>().join(", ");
             Check::warn("workspace", detail, format!("read {files}, then `victor workspace trust` if you agree"))
         }

@@ -19,7 +19,7 @@ pub(crate) struct HomeGuard {
 
 impl HomeGuard {
     pub(crate) fn new(home: &Home) -> Self {
-        let root = home.root().canonicalize().unwrap_or_else(|_| home.root().to_owned());
+        let root = home.real();
         Self { keys: root.join("keys.yaml"), readable: root.join("outputs"), root }
     }
 

@@ -38,6 +38,11 @@ impl Home {
         &self.root
     }
 
+    /// The folder, canonical where it exists already.
+    pub(crate) fn real(&self) -> PathBuf {
+        self.root.canonicalize().unwrap_or_else(|_| self.root.clone())
+    }
+
     /// The user's configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {
@@ -78,6 +83,18 @@ impl Home {
     #[must_use]
     pub fn history(&self) -> PathBuf {
         self.root.join("history")
+    }
+
+    /// Whether it can be a folder.
+    ///
+    /// # Errors
+    /// Something else is in its place.
+    pub(crate) fn check(&self) -> Result<(), ConfigurationError> {
+        if self.root.exists() && !self.root.is_dir() {
+            let message = format!("`{}` is not a folder; set VICTOR_HOME to a folder of your own", self.root.display());
+            return Err(ConfigurationError::new(message));
+        }
+        Ok(())
     }
 
     /// Makes the folder where it is missing.

@@ -144,6 +144,7 @@ impl Setup {
     /// # Errors
     /// The home is no folder that a file can be in.
     pub fn store(&self) -> Result<Arc<SqliteStore>, VictorError> {
+        self.place.home.check()?;
         let durability = match self.settings.config.store.sync.unwrap_or(Sync::Normal) {
             Sync::Normal => Durability::Normal,
             Sync::Full => Durability::Full,
@@ -157,8 +158,8 @@ impl Setup {
     /// # Errors
     /// A folder of `--add-dir` cannot be used, or `.victor/init.md` is no text.
     pub fn instructions(&self) -> Result<(Instructions, Vec<String>), ConfigurationError> {
-        let env = &self.options.env;
-        let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, self.place.home.outputs())?;
+        let (env, home) = (&self.options.env, &self.place.home);
+        let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, home.outputs(), home)?;
         let mut instructions = Instructions::new(Surroundings::find(&workspace, env));
         let current = env.current_dir().canonicalize().unwrap_or_else(|_| self.place.root.clone());
         let init = if self.place.trust.is_trusted() { self.place.files.text(".victor/init.md")? } else { None };
@@ -177,7 +178,7 @@ impl Setup {
             Save::Off => Outputs::temporary(env)?,
         };
         let folder = outputs.folder().to_owned();
-        let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, folder)?;
+        let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, folder, &self.place.home)?;
         let (instructions, notices) = self.instructions()?;
         for notice in notices {
             tracing::warn!("{notice}");

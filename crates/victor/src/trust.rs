@@ -27,6 +27,8 @@ pub enum TrustState {
     TrustedOnce,
     /// The user has not said so.
     Untrusted,
+    /// The user was asked about these files as they are, and has said no.
+    Declined,
     /// The files have changed since the user trusted them.
     Changed,
 }
@@ -37,7 +39,7 @@ impl TrustState {
     pub fn is_trusted(self) -> bool {
         match self {
             Self::Trusted | Self::TrustedOnce => true,
-            Self::NothingToTrust | Self::Untrusted | Self::Changed => false,
+            Self::NothingToTrust | Self::Untrusted | Self::Declined | Self::Changed => false,
         }
     }
 }
@@ -48,7 +50,7 @@ impl fmt::Display for TrustState {
             Self::NothingToTrust => "this folder has no configuration of its own",
             Self::Trusted => "this folder is trusted",
             Self::TrustedOnce => "this folder is trusted for this one call",
-            Self::Untrusted => "this folder is not trusted",
+            Self::Untrusted | Self::Declined => "this folder is not trusted",
             Self::Changed => "this folder's configuration has changed since it was trusted",
         })
     }
@@ -131,7 +133,11 @@ fn same(a: &Path, b: &Path) -> bool {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Saved {
+    /// The hash of the files that are trusted, by folder.
     folders: BTreeMap<PathBuf, String>,
+    /// The hash of the files that the user was asked about and does not trust, by folder.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    declined: BTreeMap<PathBuf, String>,
 }
 
 /// How much the user trusts these files of the folder `root` (canonical).
@@ -139,10 +145,12 @@ pub(crate) fn state(home: &Home, root: &Path, files: &ProjectFiles) -> Result<Tr
     if files.present().next().is_none() {
         return Ok(TrustState::NothingToTrust);
     }
-    Ok(match load(home)?.folders.get(root) {
-        None => TrustState::Untrusted,
-        Some(hash) if *hash == files.hash() => TrustState::Trusted,
+    let (saved, hash) = (load(home)?, files.hash());
+    Ok(match saved.folders.get(root) {
+        Some(trusted) if *trusted == hash => TrustState::Trusted,
+        _ if saved.declined.get(root) == Some(&hash) => TrustState::Declined,
         Some(_) => TrustState::Changed,
+        None => TrustState::Untrusted,
     })
 }
 
@@ -151,6 +159,16 @@ pub(crate) fn trust(home: &Home, root: &Path, files: &ProjectFiles) -> Result<()
     let _lock = home.lock()?;
     let mut saved = load(home)?;
     saved.folders.insert(root.to_owned(), files.hash());
+    saved.declined.remove(root);
+    save(home, &saved)
+}
+
+/// Remembers that the user does not trust these files of the folder `root` (canonical), so that nobody asks again.
+pub(crate) fn decline(home: &Home, root: &Path, files: &ProjectFiles) -> Result<(), ConfigurationError> {
+    let _lock = home.lock()?;
+    let mut saved = load(home)?;
+    saved.folders.remove(root);
+    saved.declined.insert(root.to_owned(), files.hash());
     save(home, &saved)
 }
 

@@ -45,6 +45,16 @@ impl Place {
         Ok(())
     }
 
+    /// Remembers that the user was asked and does not trust the folder's configuration as it was read.
+    ///
+    /// # Errors
+    /// The user's home cannot be written to.
+    pub fn decline(&mut self) -> Result<(), ConfigurationError> {
+        trust::decline(&self.home, &self.root, &self.files)?;
+        self.trust = trust::state(&self.home, &self.root, &self.files)?;
+        Ok(())
+    }
+
     /// Trusts the folder no longer; tells whether it was trusted.
     ///
     /// # Errors
@@ -67,8 +77,10 @@ pub(crate) fn workspace(
     added: &[PathBuf],
     env: &Env,
     outputs: PathBuf,
+    home: &Home,
 ) -> Result<Workspace, ConfigurationError> {
     let mut workspace = Workspace::new(root);
+    workspace.closed.push(home.real());
     for extra in added {
         workspace.added.push(folder(&env.current_dir().join(extra), "`--add-dir`")?);
     }
@@ -78,6 +90,10 @@ pub(crate) fn workspace(
 }
 
 fn folder(path: &Path, what: &str) -> Result<PathBuf, ConfigurationError> {
+    if path.as_os_str().is_empty() {
+        let message = "the current folder does not exist any more; go to another one, or name one with --workspace";
+        return Err(ConfigurationError::new(message));
+    }
     let fail = |why: String| ConfigurationError::new(format!("{what} `{}` cannot be used: {why}", path.display()));
     let real = path.canonicalize().map_err(|e| fail(e.to_string()))?;
     if !real.is_dir() {

@@ -358,6 +358,9 @@ fn trust_is_for_the_files_as_they_are() {
     assert!(setup.place.untrust().unwrap());
     assert!(!setup.place.untrust().unwrap());
     assert_eq!(world.load().place.trust, TrustState::Untrusted);
+
+    world.load().place.decline().unwrap();
+    assert_eq!(world.load().place.trust, TrustState::Declined, "a no is remembered, so that nobody asks again");
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(crate) async fn chat(
     let Opened { runtime, spec } = app.open(&flags)?;
     let (approver, questions) = approver(app, &runtime, &flags);
     let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
-    let chat = begin(app, &runtime, &agent, which, flags.no_save).await?;
+    let chat = begin(app, &runtime, &agent, which, &flags).await?;
     let detail = if app.terminal.stderr || app.global.verbose > 0 { Detail::Full } else { Detail::Needed };
     let screen = Screen::new(app.terminal, detail);
     let mut talk = Talk { app, runtime, chat, flags, screen, signals, questions, spent: Spent::default() };
@@ -103,17 +103,22 @@ fn approver(app: &App, runtime: &Runtime, flags: &AgentFlags) -> (Arc<dyn Approv
     (approver, None)
 }
 
-async fn begin(app: &App, runtime: &Runtime, agent: &Agent, which: ChatFlags, no_save: bool) -> Result<Chat, Failure> {
+async fn begin(
+    app: &App,
+    runtime: &Runtime,
+    agent: &Agent,
+    which: ChatFlags,
+    flags: &AgentFlags,
+) -> Result<Chat, Failure> {
     let id = match which.session {
         Some(id) => Some(session::find(runtime, &id).await?),
         None if which.resume => Some(session::latest(runtime).await?),
         None => None,
     };
     let Some(id) = id else {
-        return Ok(if no_save { agent.unsaved_chat() } else { agent.chat(None) });
+        return Ok(if flags.no_save { agent.unsaved_chat() } else { agent.chat(None) });
     };
-    let mut chat = agent.chat(Some(id));
-    chat.load().await?;
+    let mut chat = session::reopen(agent, id, flags).await?;
     recap(app, &mut chat).await?;
     Ok(chat)
 }

@@ -1,8 +1,11 @@
 //! A chat: the agent's two verbs, with history that is saved as it happens.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
 use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::conversation::Conversation;
 use crate::error::{ConfigurationError, SessionError, VictorError};
@@ -30,6 +33,8 @@ pub struct Chat {
     session: SessionId,
     origin: Origin,
     state: Arc<tokio::sync::Mutex<ChatState>>,
+    /// What cancels the run that was started last.
+    latest: CancellationToken,
 }
 
 /// Where a chat's history comes from.
@@ -103,7 +108,7 @@ enum Save {
 
 impl Chat {
     pub(super) fn new(agent: Agent, session: SessionId, origin: Origin) -> Self {
-        Self { agent, session, origin, state: Arc::default() }
+        Self { agent, session, origin, state: Arc::default(), latest: CancellationToken::new() }
     }
 
     /// The session's id.
@@ -151,12 +156,7 @@ impl Chat {
     /// It does not exist, is in use, or cannot be read.
     pub async fn load(&mut self) -> Result<(), VictorError> {
         let settings = self.ready(Save::WithFirstWord).await?.settings.clone();
-        let mode = settings.mode.unwrap_or(self.agent.mode());
-        if settings.selector != Selector::default() && settings.selector != self.agent.inner.spec.selector {
-            self.agent = self.agent.remade(settings.selector, mode).await?;
-        } else if mode != self.agent.mode() {
-            self.agent = self.agent.remade(self.agent.inner.spec.selector.clone(), mode).await?;
-        }
+        self.agent = self.agent.under(&settings).await?;
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Chat {
         let closing = state.conversation.close_open("not answered").map(Arc::new);
         let message = Arc::new(Message { role: Role::User, content: input.into().0 });
         let said: Vec<_> = closing.into_iter().chain([message]).collect();
-        if let Some(log) = &state.log {
+        if let Some(log) = state.doubted() {
             log.append(said.iter().map(|m| Entry::Message { message: Arc::clone(m) }).collect()).await?;
         }
         state.suspended = None;
@@ -200,21 +200,27 @@ impl Chat {
             state.context += message_tokens(&message);
             state.conversation.push(message).map_err(|e| VictorError::Internal(e.to_string()))?;
         }
+        state.sure();
         Ok(())
     }
 
     /// Makes the conversation shorter now.
     ///
     /// # Errors
-    /// Nothing can be gained, or the session cannot be written.
+    /// Nothing can be gained, a run waits for an answer, or the session cannot be written.
     pub async fn compact(&mut self) -> Result<Compacted, VictorError> {
         let agent = self.agent.clone();
         let mut state = self.ready(Save::WithFirstWord).await?;
+        if !state.conversation.open_calls().is_empty() {
+            let text = "a run of this chat waits for an answer: give it first";
+            return Err(ConfigurationError::with_code("CONFLICT", text).into());
+        }
         let inner = &agent.inner.runtime.inner;
         let cx = CallCx { cancel: inner.cancel.child_token(), idle_timeout: inner.idle_timeout };
-        let log = state.log.clone();
+        let log = state.doubted();
         let made =
             compact(inner.compactor.as_ref(), agent.model(), &mut state.conversation, log.as_deref(), cx).await?;
+        state.sure();
         let Some(Shortened { before, after, .. }) = made else {
             return Err(ConfigurationError::new("there is nothing to make shorter").into());
         };
@@ -256,72 +262,135 @@ impl Chat {
     pub async fn rewind(&mut self, to: u64) -> Result<(), VictorError> {
         let system = text_tokens(&self.agent.inner.system);
         let mut state = self.ready(Save::WithFirstWord).await?;
-        let Some(log) = state.log.clone() else { return Ok(()) };
+        let Some(log) = state.doubted() else { return Ok(()) };
         log.append(vec![Entry::Rewind { to }]).await?;
-        let loaded = log.load().await?;
-        state.conversation = loaded.conversation;
-        state.suspended = loaded.suspended;
-        state.context = weigh(&state.conversation, system);
+        state.reload(&log, system).await?;
         Ok(())
     }
 
     /// The state, loaded, while no run is under way.
     async fn ready(&mut self, save: Save) -> Result<OwnedMutexGuard<ChatState>, VictorError> {
-        let mut state = self.idle()?;
+        let mut state = self.idle()?.get().await;
         if self.origin != Origin::New || save == Save::Now {
             load(&self.agent, &self.session, self.origin, &mut state).await?;
         }
         Ok(state)
     }
 
-    fn idle(&self) -> Result<OwnedMutexGuard<ChatState>, VictorError> {
-        Arc::clone(&self.state).try_lock_owned().map_err(|_| {
-            let holder = "a run of the same chat that has not ended yet".to_owned();
-            SessionError::Conflict { session: self.session.to_string(), holder }.into()
-        })
+    /// The state, unless a run is under way. One that was cancelled is on its way out and is waited for.
+    fn idle(&self) -> Result<Idle, VictorError> {
+        match Arc::clone(&self.state).try_lock_owned() {
+            Ok(state) => Ok(Idle::Now(state)),
+            Err(_) if self.latest.is_cancelled() => Ok(Idle::Soon(Arc::clone(&self.state))),
+            Err(_) => {
+                let holder = "a run of the same chat that has not ended yet".to_owned();
+                Err(SessionError::Conflict { session: self.session.to_string(), holder }.into())
+            }
+        }
     }
 
     async fn change(&mut self, change: impl FnOnce(&mut SessionSettings)) -> Result<(), VictorError> {
         let mut state = self.ready(Save::WithFirstWord).await?;
         let mut settings = state.settings.clone();
         change(&mut settings);
-        if let Some(log) = &state.log {
+        if let Some(log) = state.doubted() {
             log.append(vec![Entry::Settings { settings: settings.clone() }]).await?;
         }
+        state.sure();
         state.settings = settings;
         Ok(())
     }
 
-    fn start(&self, begin: Begin) -> Run {
+    fn start(&mut self, begin: Begin) -> Run {
         let runtime = &self.agent.inner.runtime;
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let out = Outlet::new(runtime, sender);
+        let mut out = Outlet::new(runtime, sender);
         let handle = Run::new(receiver, out.cancel.clone(), Arc::clone(&out.error));
         let (agent, session, origin, state) = (self.agent.clone(), self.session.clone(), self.origin, self.idle());
-        let closed = runtime.inner.tracker.is_closed();
-        runtime.inner.tracker.spawn(async move {
+        // Counted before it is looked whether the runtime still takes runs: a shutdown in between waits for this one.
+        let tracker = &runtime.inner.tracker;
+        let _counted = tracker.token();
+        let closed = tracker.is_closed();
+        if state.is_ok() {
+            self.latest = out.cancel.clone();
+        }
+        tracker.spawn(async move {
             let ready = async {
                 if closed {
                     return Err(ConfigurationError::with_code("SHUTTING_DOWN", "shutting down: no new run").into());
                 }
-                let mut state = state?;
+                let mut state = state?.get().await;
                 load(&agent, &session, origin, &mut state).await?;
-                Ok::<_, VictorError>(state)
+                let agent = agent.under(&state.settings).await?;
+                Ok::<_, VictorError>((state, agent))
             };
             let started = match ready.await {
-                Ok(mut state) => converse(&agent, &session, &mut state, begin, &out).await,
+                Ok((mut state, agent)) => {
+                    let run = AssertUnwindSafe(converse(&agent, &session, &mut state, begin, &mut out)).catch_unwind();
+                    run.await.unwrap_or_else(|_| {
+                        state.loaded = false;
+                        Err(VictorError::Internal(
+                            "the run crashed; this is a defect of a provider or of Victor".into(),
+                        ))
+                    })
+                }
                 Err(e) => Err(e),
             };
-            if let Err(e) = started {
-                out.refuse(&agent, e).await;
+            match started {
+                Ok(outcome) => out.finish(outcome),
+                Err(e) => out.refuse(&agent, e),
             }
         });
         handle
     }
 }
 
+/// A chat's state, to be had now or when a cancelled run has let go of it.
+enum Idle {
+    Now(OwnedMutexGuard<ChatState>),
+    Soon(Arc<tokio::sync::Mutex<ChatState>>),
+}
+
+impl Idle {
+    async fn get(self) -> OwnedMutexGuard<ChatState> {
+        match self {
+            Self::Now(state) => state,
+            Self::Soon(state) => state.lock_owned().await,
+        }
+    }
+}
+
+impl ChatState {
+    /// The log, to write to. Until the writer is [`sure`](Self::sure) that memory and log say the same - it may fail or
+    /// go away - the next one reads the log first.
+    fn doubted(&mut self) -> Option<Arc<SessionLog>> {
+        self.loaded &= self.log.is_none();
+        self.log.clone()
+    }
+
+    fn sure(&mut self) {
+        self.loaded |= self.log.is_some();
+    }
+
+    async fn reload(&mut self, log: &SessionLog, system: u64) -> Result<(), VictorError> {
+        let loaded = log.load().await?;
+        self.context = weigh(&loaded.conversation, system);
+        self.conversation = loaded.conversation;
+        self.settings = loaded.settings;
+        self.suspended = loaded.suspended;
+        self.loaded = true;
+        Ok(())
+    }
+}
+
 fn undo_point(entries: &[StoredEntry]) -> Option<UndoPoint> {
-    let at = entries.iter().rposition(|e| matches!(e.entry, Entry::RunStarted { .. }))?;
+    let started = |e: &StoredEntry| match e.entry {
+        Entry::RunStarted { run_id } => Some(run_id),
+        _ => None,
+    };
+    // A run that was resumed has started more than once.
+    let latest = entries.iter().rev().find_map(started)?;
+    let at = entries.iter().position(|e| started(e) == Some(latest))?;
     let message = entries[at..].iter().find_map(|e| match &e.entry {
         Entry::Message { message } if message.role == Role::User => Some(message.text()),
         _ => None,
@@ -348,7 +417,11 @@ async fn load(agent: &Agent, session: &SessionId, origin: Origin, state: &mut Ch
     let inner = &agent.inner.runtime.inner;
     let (store, clock) = (Arc::clone(&inner.sessions), Arc::clone(&inner.clock));
     let system = text_tokens(&agent.inner.system);
+    if let Some(log) = state.log.clone() {
+        return state.reload(&log, system).await;
+    }
     match origin {
+        Origin::Unsaved if state.context > 0 => {}
         Origin::Unsaved => state.context = system,
         Origin::New => {
             let workspace = inner.workspace.root.to_string_lossy().into_owned();
@@ -367,11 +440,7 @@ async fn load(agent: &Agent, session: &SessionId, origin: Origin, state: &mut Ch
         }
         Origin::Saved => {
             let log = SessionLog::claim(store, clock, session, &inner.holder).await?;
-            let loaded = log.load().await?;
-            state.context = weigh(&loaded.conversation, system);
-            state.conversation = loaded.conversation;
-            state.settings = loaded.settings;
-            state.suspended = loaded.suspended;
+            state.reload(&log, system).await?;
             state.log = Some(Arc::new(log));
         }
     }

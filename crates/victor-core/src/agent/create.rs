@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use globset::Glob;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{ConfigurationError, ToolError, VictorError};
 use crate::id::CallId;
@@ -13,6 +14,7 @@ use crate::message::ToolCall;
 use crate::permission::{Approver, Mode};
 use crate::provider::{Model, Selector};
 use crate::runtime::{CallOptions, Runtime};
+use crate::session::SessionSettings;
 use crate::tool::{DynTool, ToolOutput, ToolSet};
 
 use super::dispatch::{RunScope, Scope};
@@ -90,6 +92,17 @@ pub(super) async fn create(runtime: &Runtime, spec: AgentSpec) -> Result<Agent, 
 }
 
 impl Agent {
+    /// The agent that a session's settings ask for: itself, where they say nothing else.
+    pub(super) async fn under(&self, settings: &SessionSettings) -> Result<Self, VictorError> {
+        let own = &self.inner.spec.selector;
+        let selector = if settings.selector == Selector::default() { own } else { &settings.selector };
+        let mode = settings.mode.unwrap_or(self.mode());
+        if selector == own && mode == self.mode() {
+            return Ok(self.clone());
+        }
+        self.remade(selector.clone(), mode).await
+    }
+
     /// The same agent with another model or mode.
     pub(super) async fn remade(&self, selector: Selector, mode: Mode) -> Result<Self, VictorError> {
         let same = selector == self.inner.spec.selector;
@@ -137,12 +150,8 @@ async fn assemble(
     model: Model,
     own_tools: Vec<Arc<dyn DynTool>>,
 ) -> Result<Agent, VictorError> {
-    if spec.budget.max_cost.is_some() && model.info.price.is_none() {
-        let text = format!(
-            "the price of {model:?} is not known, so a cost limit cannot be kept; set its price in the \
-                            configuration, or use a limit of tokens or turns"
-        );
-        return Err(ConfigurationError::new(text).into());
+    if spec.budget.max_cost.is_some() {
+        check_price(&model)?;
     }
     if let Some(schema) = &spec.output_schema {
         jsonschema::validator_for(&schema.schema).map_err(|e| {
@@ -174,6 +183,18 @@ async fn assemble(
         spec,
     };
     Ok(Agent { inner: Arc::new(inner), approver: None })
+}
+
+/// A cost limit needs a price.
+pub(super) fn check_price(model: &Model) -> Result<(), ConfigurationError> {
+    if model.info.price.is_some() {
+        return Ok(());
+    }
+    let text = format!(
+        "the price of {model:?} is not known, so a cost limit cannot be kept; set its price in the \
+         configuration, or use a limit of tokens or turns"
+    );
+    Err(ConfigurationError::new(text))
 }
 
 /// Every name and glob of the filter has to fit a tool.
@@ -209,16 +230,37 @@ pub(super) async fn tools(
     ToolSet::new(tools.cloned())
 }
 
-/// One call outside of any run.
+/// One call outside of any run. Like a run it is counted, ends with the runtime, and cannot begin after that.
 pub(crate) async fn call_tool(
     runtime: &Runtime,
     name: &str,
     args: Value,
     options: CallOptions,
 ) -> Result<ToolOutput, ToolError> {
+    let _counted = runtime.inner.tracker.token();
+    if runtime.inner.tracker.is_closed() {
+        return Err(ToolError::Fatal("shutting down: no new call".to_owned()));
+    }
+    let cancel = runtime.inner.cancel.child_token();
+    let _ends = cancel.clone().drop_guard();
+    let outside = options.cancel.clone();
+    let scope = single(runtime, options, cancel.clone()).await;
+    let call =
+        ToolCall { id: CallId::nth(0), provider_id: None, name: name.to_owned(), arguments: args, malformed: None };
+    let mut work = std::pin::pin!(scope.call(&call));
+    match outside.run_until_cancelled(&mut work).await {
+        Some(done) => done,
+        None => {
+            cancel.cancel();
+            work.await
+        }
+    }
+}
+
+/// What a single call has instead of a run.
+async fn single(runtime: &Runtime, options: CallOptions, cancel: CancellationToken) -> RunScope {
     let run = runtime.run_id();
     let (events, _) = mpsc::channel(1);
-    let cancel = options.cancel.child_token();
     let defaults = &runtime.inner.defaults;
     let scope = Scope {
         runtime: runtime.clone(),
@@ -234,11 +276,10 @@ pub(crate) async fn call_tool(
         ledger: Arc::default(),
         cancel,
         log: None,
+        marks: Arc::default(),
         denied: Mutex::default(),
         used: Mutex::default(),
         nested: AtomicU64::new(0),
     };
-    let call =
-        ToolCall { id: CallId::nth(0), provider_id: None, name: name.to_owned(), arguments: args, malformed: None };
-    RunScope { inner: Arc::new(scope) }.call(&call).await
+    RunScope { inner: Arc::new(scope) }
 }

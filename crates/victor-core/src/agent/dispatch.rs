@@ -1,8 +1,8 @@
 //! From a tool call to its result: look up, validate, plan, judge, ask, save, run. The only maker of permits.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -53,10 +53,19 @@ pub(crate) struct Scope {
     pub(crate) emitter: Emitter,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) cancel: CancellationToken,
-    pub(crate) log: Option<Arc<SessionLog>>,
+    // Weak: a tool that keeps its context must not keep the session.
+    pub(crate) log: Option<Weak<SessionLog>>,
+    pub(crate) marks: Arc<Marks>,
     pub(crate) denied: Mutex<Vec<Denial>>,
     pub(crate) used: Mutex<Vec<String>>,
     pub(crate) nested: AtomicU64,
+}
+
+/// What the calls of a root run and of its children have done to all of them.
+#[derive(Default)]
+pub(crate) struct Marks {
+    aborted: AtomicBool,
+    writes: AtomicU64,
 }
 
 /// A call that was looked up and planned.
@@ -65,18 +74,6 @@ pub(crate) struct Prepared {
     tool: Arc<dyn DynTool>,
     pub(crate) plan: Plan,
     cx: ToolCx,
-}
-
-/// How a call ended, with what its result tells beside the content.
-pub(crate) struct Ended {
-    pub(crate) result: Result<ToolOutput, ToolError>,
-    pub(crate) abort: Option<String>,
-}
-
-impl From<Result<ToolOutput, ToolError>> for Ended {
-    fn from(result: Result<ToolOutput, ToolError>) -> Self {
-        Self { result, abort: None }
-    }
 }
 
 /// What is to happen with a planned call, after mode, rules and hooks.
@@ -102,12 +99,8 @@ impl RunScope {
         tool.spec().validate(&call.arguments)?;
         let cx = self.cx(call.id.clone());
         let planning = AssertUnwindSafe(tool.plan(call.arguments.clone(), &cx)).catch_unwind();
-        let planned = tokio::select! {
-            biased;
-            () = scope.cancel.cancelled() => return Err(cancelled()),
-            planned = planning => planned,
-        };
-        let plan = planned.unwrap_or_else(|_| Err(panicked(&call.name)))?;
+        let planned = self.unless_cancelled(planning).await;
+        let plan = planned.ok_or_else(cancelled)?.unwrap_or_else(|_| Err(panicked(&call.name)))?;
         Ok(Prepared { call: call.clone(), tool: Arc::clone(tool), plan, cx })
     }
 
@@ -124,14 +117,11 @@ impl RunScope {
             Verdict::Ask { reason, leaves_sandbox } => (Some(reason), leaves_sandbox),
             Verdict::Allow => (None, false),
         };
-        for hook in &scope.runtime.inner.hooks {
-            let answer = AssertUnwindSafe(hook.before_tool(prepared.seen())).catch_unwind().await;
-            match answer.unwrap_or_else(|_| BeforeTool::Deny("a hook failed, and so the call is denied".to_owned())) {
-                BeforeTool::Continue => {}
-                BeforeTool::Ask(reason) => ask = ask.or(Some(reason)),
-                BeforeTool::Deny(reason) => return Ruling::Deny(reason),
-                BeforeTool::Abort(reason) => return Ruling::Abort(reason),
-            }
+        match self.before(prepared).await {
+            BeforeTool::Continue => {}
+            BeforeTool::Ask(reason) => ask = ask.or(Some(reason)),
+            BeforeTool::Deny(reason) => return Ruling::Deny(reason),
+            BeforeTool::Abort(reason) => return Ruling::Abort(reason),
         }
         match ask {
             Some(_) if scope.dry_run == DryRun::On && !prepared.plan.effects.is_read_only() => Ruling::Allow,
@@ -140,22 +130,36 @@ impl RunScope {
         }
     }
 
+    /// Whether it needs no answer any more, after a yes for the session to another call.
+    pub(crate) async fn is_granted(&self, prepared: &Prepared) -> bool {
+        matches!(self.rule(prepared).await, Ruling::Allow)
+    }
+
+    /// The strictest word of all hooks.
+    async fn before(&self, prepared: &Prepared) -> BeforeTool {
+        let mut word = BeforeTool::Continue;
+        for hook in &self.inner.runtime.inner.hooks {
+            let asking = AssertUnwindSafe(hook.before_tool(prepared.seen())).catch_unwind();
+            word = word.or_stricter(match self.unless_cancelled(asking).await {
+                Some(Ok(said)) => said,
+                Some(Err(_)) => BeforeTool::Deny("a hook failed, and so the call is denied".to_owned()),
+                None => BeforeTool::Deny("the run was cancelled".to_owned()),
+            });
+        }
+        word
+    }
+
     /// Asks; a yes for the session is remembered. An approver that panics has denied.
     pub(crate) async fn ask(&self, question: &ApprovalRequest) -> Answer {
         let scope = &self.inner;
         scope.emitter.emit(EventKind::Approval { request: question.clone() }).await;
         let asking = AssertUnwindSafe(scope.approver.ask(question)).catch_unwind();
-        let answer = tokio::select! {
-            biased;
-            () = scope.cancel.cancelled() => {
-                let reason = "the run was cancelled".to_owned();
-                return Answer::Decided(Decision::Deny { reason });
-            }
-            answer = asking => answer,
+        let deny = |reason: &str| Answer::Decided(Decision::Deny { reason: reason.to_owned() });
+        let answer = match self.unless_cancelled(asking).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => deny("the question could not be asked"),
+            None => deny("the run was cancelled"),
         };
-        let answer = answer.unwrap_or_else(|_| {
-            Answer::Decided(Decision::Deny { reason: "the question could not be asked".to_owned() })
-        });
         if let Answer::Decided(decision) = &answer {
             self.remember(question, decision);
         }
@@ -166,19 +170,23 @@ impl RunScope {
     pub(crate) fn remember(&self, question: &ApprovalRequest, decision: &Decision) {
         if *decision == Decision::Allow(GrantScope::Session) && !question.leaves_sandbox {
             let mut grants = self.inner.grants.lock().unwrap_or_else(PoisonError::into_inner);
-            grants.add(&question.tool, &question.keys);
+            grants.add(&question.tool, question.effects, &question.keys);
         }
     }
 
-    /// Saves what it will change and runs it.
-    pub(crate) async fn run(&self, prepared: Prepared) -> Ended {
+    /// Saves what it will change and runs it, unless the run was cancelled.
+    pub(crate) async fn run(&self, prepared: Prepared) -> Result<ToolOutput, ToolError> {
         let Prepared { call, tool: _, plan, cx } = prepared;
         let scope = &self.inner;
         if scope.dry_run == DryRun::On && !plan.effects.is_read_only() {
-            return Ok(ToolOutput::text(would_do(&call, plan.preview.as_ref()))).into();
+            return Ok(ToolOutput::text(would_do(&call, plan.preview.as_ref())));
         }
-        if let Err(e) = self.checkpoint(&call.id, &plan.changes).await {
-            return Err(e).into();
+        if scope.cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        self.checkpoint(&call.id, &plan.changes).await?;
+        if !plan.effects.is_read_only() {
+            scope.marks.writes.fetch_add(1, Ordering::Relaxed);
         }
         let (effects, keys) = (plan.effects, plan.keys.clone());
         let mode = if effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { scope.sandbox };
@@ -202,21 +210,51 @@ impl RunScope {
     /// The whole way of a call that an agent's loop does not drive: a tool's own call, or one from a door.
     pub(crate) async fn call(&self, call: &ToolCall) -> Result<ToolOutput, ToolError> {
         let prepared = self.prepare(call).await?;
+        let admitted = self.admitted(prepared).await;
+        if let Err(ToolError::Denied(reason)) = &admitted {
+            self.note_denial(&call.name, reason);
+        }
+        self.run(admitted?).await
+    }
+
+    /// Judges a call and asks about it on the spot.
+    pub(crate) async fn admitted(&self, prepared: Prepared) -> Result<Prepared, ToolError> {
         let decision = match self.rule(&prepared).await {
             Ruling::Allow => Decision::Allow(GrantScope::Once),
-            Ruling::Deny(reason) | Ruling::Abort(reason) => Decision::Deny { reason },
+            Ruling::Deny(reason) => Decision::Deny { reason },
+            Ruling::Abort(reason) => Decision::Abort { reason },
             Ruling::Ask(question) => match self.ask(&question).await {
                 Answer::Decided(decision) => decision,
-                Answer::Later => Decision::Deny { reason: "this question cannot wait".to_owned() },
+                Answer::Later => Decision::Deny { reason: "this question cannot wait; call it again".to_owned() },
             },
         };
         match decision {
-            Decision::Allow(_) => self.run(prepared).await.result,
-            Decision::Deny { reason } | Decision::Abort { reason } => {
-                self.note_denial(&call.name, &reason);
+            Decision::Allow(_) => Ok(prepared),
+            Decision::Deny { reason } => Err(ToolError::Denied(reason)),
+            Decision::Abort { reason } => {
+                self.abort();
                 Err(ToolError::Denied(reason))
             }
         }
+    }
+
+    /// Ends the root run as denied when the calls under way are done.
+    pub(crate) fn abort(&self) {
+        self.inner.marks.aborted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.inner.marks.aborted.load(Ordering::Relaxed)
+    }
+
+    /// How many calls have changed something, those of children and of tools among them.
+    pub(crate) fn writes(&self) -> u64 {
+        self.inner.marks.writes.load(Ordering::Relaxed)
+    }
+
+    /// What `work` gives; `None` if the run is cancelled first.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.inner.cancel.run_until_cancelled(work).await
     }
 
     pub(crate) fn note_denial(&self, tool: &str, reason: &str) {
@@ -257,7 +295,7 @@ impl RunScope {
     fn question(&self, prepared: &Prepared, reason: String, leaves_sandbox: bool) -> ApprovalRequest {
         ApprovalRequest {
             run_id: self.inner.run,
-            call: prepared.call.id.clone(),
+            call: prepared.call.id.under(self.inner.emitter.path()),
             tool: prepared.call.name.clone(),
             arguments: prepared.call.arguments.clone(),
             effects: prepared.plan.effects,
@@ -274,6 +312,7 @@ impl RunScope {
         if changes.is_empty() {
             return Ok(());
         }
+        let log = log.upgrade().ok_or_else(|| ToolError::model("the run is over"))?;
         let failed = |e| ToolError::Fatal(format!("the file could not be saved before the change: {e}"));
         let mut files = Vec::with_capacity(changes.len());
         for change in changes {
@@ -288,23 +327,30 @@ impl RunScope {
         log.append(vec![entry]).await.map_err(failed)
     }
 
-    async fn after(&self, seen: PlannedCall<'_>, result: Result<ToolOutput, ToolError>) -> Ended {
-        let mut output = match result {
-            Ok(output) => output,
-            Err(e) => return Err(e).into(),
-        };
+    async fn after(
+        &self,
+        seen: PlannedCall<'_>,
+        result: Result<ToolOutput, ToolError>,
+    ) -> Result<ToolOutput, ToolError> {
+        let mut output = result?;
         for hook in &self.inner.runtime.inner.hooks {
-            match AssertUnwindSafe(hook.after_tool(seen, &output)).catch_unwind().await {
-                Ok(AfterTool::Continue) => {}
-                Ok(AfterTool::Replace(other)) => output = capped(other),
-                Ok(AfterTool::Abort(reason)) => return Ended { result: Ok(output), abort: Some(reason) },
-                Err(_) => {
-                    let reason = "a hook failed after the call; its result is withheld".to_owned();
-                    return Err(ToolError::Denied(reason)).into();
+            let asking = AssertUnwindSafe(hook.after_tool(seen, &output)).catch_unwind();
+            match self.unless_cancelled(asking).await {
+                Some(Ok(AfterTool::Continue)) => {}
+                Some(Ok(AfterTool::Replace(other))) => output = capped(other),
+                Some(Ok(AfterTool::Abort(reason))) => {
+                    self.note_denial(seen.tool, &reason);
+                    self.abort();
+                    return Ok(output);
                 }
+                Some(Err(_)) => {
+                    let reason = "a hook failed after the call; its result is withheld".to_owned();
+                    return Err(ToolError::Denied(reason));
+                }
+                None => return Err(ToolError::model("cancelled after the call was carried out")),
             }
         }
-        Ok(output).into()
+        Ok(output)
     }
 }
 
@@ -359,13 +405,17 @@ fn would_do(call: &ToolCall, preview: Option<&Preview>) -> String {
     format!("dry run: nothing was changed. It would do this:\n{what}")
 }
 
-fn capped(mut output: ToolOutput) -> ToolOutput {
-    for block in &mut output.content {
-        if let Block::Text { text } = block
-            && text.len() > LONGEST_RESULT
-        {
-            *text = middle_cut(text, LONGEST_RESULT);
+/// The output with all its text cut to [`LONGEST_RESULT`]; blocks for which nothing is left are dropped.
+pub(super) fn capped(mut output: ToolOutput) -> ToolOutput {
+    let mut left = LONGEST_RESULT;
+    output.content.retain_mut(|block| {
+        let Block::Text { text } = block else { return true };
+        if text.len() > left {
+            *text = if left == 0 { String::new() } else { middle_cut(text, left) };
         }
-    }
+        let keep = left > 0 || text.is_empty();
+        left = left.saturating_sub(text.len());
+        keep
+    });
     output
 }

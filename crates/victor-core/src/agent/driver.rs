@@ -46,6 +46,7 @@ pub(super) struct Driver<'a> {
     pub(super) begun: bool,
     pub(super) answers: HashMap<CallId, (ApprovalRequest, Decision)>,
     pub(super) waiting: Vec<ApprovalRequest>,
+    pub(super) suspended: Option<Suspended>,
     pub(super) turn: Turn,
     pub(super) error: Option<VictorError>,
     pub(super) structured: Option<serde_json::Value>,
@@ -59,11 +60,11 @@ pub(super) struct Driver<'a> {
 pub(super) struct Driven {
     pub(super) outcome: Outcome,
     pub(super) context: u64,
-    pub(super) machine: Machine,
+    pub(super) suspended: Option<Suspended>,
 }
 
 impl Driver<'_> {
-    /// Runs to the end.
+    /// Runs to the end, up to the last event, which the caller sends when it has put everything away.
     pub(super) async fn drive(mut self) -> Driven {
         loop {
             let step = self.machine.next(&self.scope.inner.ledger.spent(), self.now());
@@ -204,6 +205,7 @@ impl Driver<'_> {
     async fn take_answer(&mut self, completion: Completion) -> Result<(), VictorError> {
         let usage = completion.usage;
         self.scope.inner.ledger.book(&self.model, usage);
+        self.scope.inner.ledger.answered();
         self.publish("provider.response", || json!({ "usage": usage, "stop": completion.stop }));
         let message = Arc::new(completion.message);
         self.context = if usage.input > 0 { usage.total() } else { self.context + message_tokens(&message) };
@@ -271,6 +273,7 @@ impl Driver<'_> {
                 self.emit(EventKind::Compacted { before, after }).await;
                 self.machine.compacted(before, after).map_err(|e| VictorError::Internal(e.to_string()))
             }
+            None if self.scope.inner.cancel.is_cancelled() => Ok(()),
             None => {
                 self.machine.compaction_failed();
                 Ok(())
@@ -316,9 +319,11 @@ impl Driver<'_> {
         if self.error.is_some() {
             end = End::Failed;
         }
-        if end == End::Waiting {
-            self.suspend().await;
-        } else if let Err(e) = self.close(&end).await {
+        let put_away = match end {
+            End::Waiting => self.suspend().await,
+            _ => self.close(&end).await,
+        };
+        if let Err(e) = put_away {
             self.error.get_or_insert(e);
             end = End::Failed;
         }
@@ -334,8 +339,7 @@ impl Driver<'_> {
         }
         self.told(&outcome);
         *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = self.error.take();
-        self.emit(EventKind::Finished { outcome: Box::new(outcome.clone()) }).await;
-        Driven { outcome, context: self.context, machine: self.machine }
+        Driven { outcome, context: self.context, suspended: self.suspended }
     }
 
     fn told(&self, outcome: &Outcome) {
@@ -364,13 +368,20 @@ impl Driver<'_> {
         }
     }
 
-    async fn suspend(&mut self) {
-        let run_id = self.scope.inner.run;
-        let questions = self.waiting.clone();
-        let suspended = Box::new(Suspended { run_id, machine: self.machine.clone(), questions });
-        if let Err(e) = self.append(vec![Entry::Waiting { suspended }]).await {
-            self.error.get_or_insert(e.into());
-        }
+    async fn suspend(&mut self) -> Result<(), VictorError> {
+        self.machine.pause(self.now());
+        let scope = &self.scope.inner;
+        let suspended = Suspended {
+            run_id: scope.run,
+            machine: self.machine.clone(),
+            questions: self.waiting.clone(),
+            spent: scope.ledger.spent(),
+            // The last event of this part is still to come.
+            next_event: scope.emitter.next() + 1,
+        };
+        self.append(vec![Entry::Waiting { suspended: Box::new(suspended.clone()) }]).await?;
+        self.suspended = Some(suspended);
+        Ok(())
     }
 
     fn outcome(&mut self, end: &End) -> Outcome {
@@ -426,7 +437,7 @@ pub(super) struct Shortened {
     usage: Usage,
 }
 
-/// Makes a conversation shorter, in the log too. `None` where nothing could be gained.
+/// Makes a conversation shorter, in the log too. `None` where nothing could be gained, or it was cancelled.
 pub(super) async fn compact(
     compactor: &dyn Compactor,
     model: &Model,
@@ -436,9 +447,14 @@ pub(super) async fn compact(
 ) -> Result<Option<Shortened>, VictorError> {
     let weight = |c: &Conversation| c.messages().iter().map(|m| message_tokens(m)).sum::<u64>();
     let before = weight(conversation);
+    let cancel = cx.cancel.clone();
     let request = CompactRequest { conversation, model, cx };
-    let made = std::panic::AssertUnwindSafe(compactor.compact(request)).catch_unwind().await;
-    let Ok(Compaction { summary, keep_from, usage }) = made else { return Ok(None) };
+    let making = std::panic::AssertUnwindSafe(compactor.compact(request)).catch_unwind();
+    let Some(Ok(made)) = cancel.run_until_cancelled(making).await else { return Ok(None) };
+    let Compaction { summary, keep_from, usage } = made;
+    if cancel.is_cancelled() {
+        return Ok(None);
+    }
     let mut shorter = conversation.clone();
     shorter.compact(summary.clone(), keep_from);
     let after = weight(&shorter);

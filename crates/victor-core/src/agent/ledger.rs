@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::provider::Model;
-use crate::usage::{NanoUsd, Spent, Usage};
+use crate::usage::{NanoUsd, Price, Spent, Usage};
 
 /// The account of a root run.
 #[derive(Debug, Default)]
@@ -16,6 +16,16 @@ struct Account {
 }
 
 impl Ledger {
+    /// The account of a run that goes on, with a model of this price.
+    pub(crate) fn resumed(spent: Spent, price: Option<&Price>) -> Self {
+        Self(Mutex::new(Account { spent, unpriced: price.is_none() && spent.usage.total() > 0 }))
+    }
+
+    /// Counts a model call that answered.
+    pub(crate) fn answered(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spent.turns += 1;
+    }
+
     /// Books one model call.
     pub(crate) fn book(&self, model: &Model, usage: Usage) {
         let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);

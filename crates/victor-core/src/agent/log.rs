@@ -19,8 +19,9 @@ pub(crate) struct SessionLog {
     store: Arc<dyn SessionStore>,
     claim: Box<dyn Claim>,
     clock: Arc<dyn Clock>,
-    // Appends of one session follow each other: each needs the place that the one before it got.
-    seq: Mutex<u64>,
+    // Appends of one session follow each other: each needs the place that the one before it got. `None` while that is
+    // not known: an append is under way, it failed, or whoever waited for it has gone away.
+    seq: Mutex<Option<u64>>,
 }
 
 /// What a session's log says.
@@ -52,15 +53,33 @@ impl SessionLog {
         holder: &str,
     ) -> Result<Self, SessionError> {
         let claim = store.claim(id, holder).await?;
-        let seq = Mutex::new(claim.last_seq());
+        let seq = Mutex::new(Some(claim.last_seq()));
         Ok(Self { store, claim, clock, seq })
     }
 
     /// Appends entries and waits until they are committed.
     pub(crate) async fn append(&self, entries: Vec<Entry>) -> Result<(), SessionError> {
         let mut seq = self.seq.lock().await;
-        *seq = self.store.append(self.claim.as_ref(), *seq, self.clock.now(), entries).await?;
+        let (last, sure) = match seq.take() {
+            Some(last) => (last, true),
+            None => (self.last().await?, false),
+        };
+        let claim = self.claim.as_ref();
+        let again = if sure { Vec::new() } else { entries.clone() };
+        let done = match self.store.append(claim, last, self.clock.now(), entries).await {
+            // An append that was given up was still on its way, and is done now.
+            Err(SessionError::Conflict { .. }) if !sure => {
+                self.store.append(claim, self.last().await?, self.clock.now(), again).await
+            }
+            done => done,
+        };
+        *seq = Some(done?);
         Ok(())
+    }
+
+    /// The place of the last entry, as the store knows it.
+    async fn last(&self) -> Result<u64, SessionError> {
+        Ok(self.store.info(self.claim.session()).await?.last_seq)
     }
 
     /// All entries that still count.

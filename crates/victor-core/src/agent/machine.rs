@@ -134,6 +134,8 @@ pub struct OutOfTurn {
 pub struct Machine {
     run: RunId,
     started: Timestamp,
+    #[serde(default)]
+    worked: Duration,
     budget: Budget,
     window: Option<u64>,
     fallbacks: u32,
@@ -195,6 +197,7 @@ impl Machine {
         Self {
             run: setup.run,
             started: now,
+            worked: Duration::ZERO,
             budget: setup.budget,
             window: setup.window.map(u64::from),
             fallbacks: setup.fallbacks,
@@ -326,6 +329,14 @@ impl Machine {
         Ok(())
     }
 
+    /// A waiting run is put down: the time that it waits does not count, the time that it has worked does.
+    pub fn pause(&mut self, now: Timestamp) {
+        if self.phase == Phase::Done(End::Waiting) {
+            self.worked = self.worked.saturating_add(now.since(self.started));
+            self.started = now;
+        }
+    }
+
     /// A waiting run goes on: its calls are planned and judged again, since the world may have changed.
     pub fn resume(&mut self, calls: Vec<CallId>, now: Timestamp) {
         if self.phase == Phase::Done(End::Waiting) {
@@ -413,7 +424,8 @@ impl Machine {
     /// The time that is left; `None` for any.
     #[must_use]
     pub fn time_left(&self, now: Timestamp) -> Option<Duration> {
-        self.budget.max_time.map(|max| max.saturating_sub(now.since(self.started)))
+        let worked = self.worked.saturating_add(now.since(self.started));
+        self.budget.max_time.map(|max| max.saturating_sub(worked))
     }
 
     fn judged(&mut self, calls: Vec<(CallId, Judgement)>) {
@@ -429,7 +441,7 @@ impl Machine {
 
     fn reached(&self, spent: &Spent, now: Timestamp) -> Option<Limit> {
         let budget = &self.budget;
-        if budget.max_turns.is_some_and(|max| self.turn >= max) {
+        if budget.max_turns.is_some_and(|max| self.turn.max(spent.turns) >= max) {
             return Some(Limit::Turns);
         }
         if budget.max_tokens.is_some_and(|max| spent.usage.total() >= max) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::error::VictorError;
 use crate::id::{RunId, SessionId};
 use crate::permission::ApprovalRequest;
-use crate::usage::{Limit, NanoUsd, Usage};
+use crate::usage::{Limit, NanoUsd, Spent, Usage};
 
 use super::machine::Machine;
 
@@ -138,4 +138,10 @@ pub struct Suspended {
     pub machine: Machine,
     /// What it asks.
     pub questions: Vec<ApprovalRequest>,
+    /// What it has used so far.
+    #[serde(default)]
+    pub spent: Spent,
+    /// The place of its next event.
+    #[serde(default)]
+    pub next_event: u64,
 }

@@ -23,11 +23,12 @@ pub struct Run {
     guard: DropGuard,
     cancel: CancellationToken,
     error: ErrorSlot,
+    over: bool,
 }
 
 impl Run {
     pub(crate) fn new(events: mpsc::Receiver<Event>, cancel: CancellationToken, error: ErrorSlot) -> Self {
-        Self { events, guard: cancel.clone().drop_guard(), cancel, error }
+        Self { events, guard: cancel.clone().drop_guard(), cancel, error, over: false }
     }
 
     /// Cancels the run; its last events still come.
@@ -97,7 +98,15 @@ impl Stream for Run {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.events.poll_recv(cx)
+        // A tool may have kept the other end of the channel: the last event says that it is over, not the channel.
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let event = self.events.poll_recv(cx);
+        if let Poll::Ready(Some(Event { path, kind: EventKind::Finished { .. }, .. })) = &event {
+            self.over = path.is_empty();
+        }
+        event
     }
 }
 

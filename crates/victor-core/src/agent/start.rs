@@ -1,5 +1,6 @@
 //! How runs begin: a chat's own, and those of an agent that another one uses as a tool.
 
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,13 +15,16 @@ use crate::event::{Event, EventKind};
 use crate::id::{CallId, RunId, SessionId, Timestamp};
 use crate::message::{Input, Message, Role};
 use crate::permission::{Answer, ApprovalRequest, Approver, Decision};
+use crate::provider::Model;
 use crate::runtime::Runtime;
 use crate::session::Entry;
+use crate::usage::{Budget, Spent};
 
 use super::Agent;
 use super::chat::{Begin, ChatState};
+use super::create::check_price;
 use super::dispatch::{RunScope, Scope};
-use super::driver::{Driven, Driver};
+use super::driver::Driver;
 use super::emit::Emitter;
 use super::ledger::Ledger;
 use super::machine::{Machine, Setup};
@@ -46,8 +50,13 @@ impl Outlet {
         Self { run, begun, emitter, cancel, error: Arc::default() }
     }
 
-    /// Ends a run that could not begin.
-    pub(super) async fn refuse(&self, agent: &Agent, e: VictorError) {
+    /// Tells the end. Nothing of the run is held any more when it is told.
+    pub(super) fn finish(&self, outcome: Outcome) {
+        self.emitter.finish(EventKind::Finished { outcome: Box::new(outcome) });
+    }
+
+    /// Ends a run that could not begin, or that crashed.
+    pub(super) fn refuse(&self, agent: &Agent, e: VictorError) {
         let outcome = Outcome {
             run_id: self.run,
             session_id: None,
@@ -67,7 +76,7 @@ impl Outlet {
             duration_ms: u64::try_from(self.emitter.now().since(self.begun).as_millis()).unwrap_or(u64::MAX),
         };
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-        self.emitter.emit(EventKind::Finished { outcome: Box::new(outcome) }).await;
+        self.finish(outcome);
     }
 }
 
@@ -77,19 +86,22 @@ pub(super) async fn converse(
     session: &SessionId,
     state: &mut ChatState,
     begin: Begin,
-    out: &Outlet,
-) -> Result<(), VictorError> {
-    let fallbacks = agent.fallbacks().await;
+    out: &mut Outlet,
+) -> Result<Outcome, VictorError> {
+    let fallbacks = fallbacks(agent, &agent.inner.budget, &out.cancel).await;
     let (setup, resumed) = match begin {
         Begin::Say(input) => (say(agent, state, input, out, fallbacks.len()).await?, None),
         Begin::Resume(answers) => {
             let none = || ConfigurationError::with_code("CONFLICT", "no run of this conversation waits for an answer");
             let suspended = state.suspended.clone().ok_or_else(none)?;
+            out.run = suspended.run_id;
+            out.emitter = out.emitter.resumed(suspended.run_id, suspended.next_event);
             (resume(state, &suspended, out)?, Some((suspended, answers)))
         }
     };
     let (machine, begin, turn) = setup;
-    let scope = scope(agent, agent.approver(), out, state, machine_run(resumed.as_ref(), out)).await;
+    let spent = resumed.as_ref().map(|(suspended, _)| suspended.spent).unwrap_or_default();
+    let scope = scope(agent, out, state, spent).await;
     let driver = Driver {
         parts: &agent.inner.parts,
         scope,
@@ -103,6 +115,7 @@ pub(super) async fn converse(
         begun: false,
         answers: resumed.into_iter().flat_map(|(suspended, answers)| matched(suspended, answers)).collect(),
         waiting: Vec::new(),
+        suspended: None,
         turn,
         error: None,
         structured: None,
@@ -112,19 +125,19 @@ pub(super) async fn converse(
         slot: Arc::clone(&out.error),
     };
     let driven = driver.drive().await;
-    keep(state, driven);
-    resync(state, &out.error).await;
-    Ok(())
+    state.context = driven.context;
+    state.suspended = driven.suspended;
+    // Where the log refused something, memory follows the log.
+    let error = out.error.lock().unwrap_or_else(PoisonError::into_inner);
+    state.loaded = !matches!(*error, Some(VictorError::Session(_)));
+    Ok(driven.outcome)
 }
 
-/// Where the log refused something, memory follows the log.
-async fn resync(state: &mut ChatState, error: &ErrorSlot) {
-    let refused = matches!(*error.lock().unwrap_or_else(PoisonError::into_inner), Some(VictorError::Session(_)));
-    let Some(log) = state.log.as_ref().filter(|_| refused) else { return };
-    if let Ok(loaded) = log.load().await {
-        state.conversation = loaded.conversation;
-        state.suspended = loaded.suspended;
-    }
+/// The models to try after the agent's own; under a cost limit only those whose price is known.
+async fn fallbacks(agent: &Agent, budget: &Budget, cancel: &CancellationToken) -> VecDeque<Model> {
+    let mut models = cancel.run_until_cancelled(agent.fallbacks()).await.unwrap_or_default();
+    models.retain(|model| budget.max_cost.is_none() || model.info.price.is_some());
+    models
 }
 
 type Begun = (Machine, Vec<Entry>, Turn);
@@ -137,13 +150,13 @@ async fn say(
     out: &Outlet,
     fallbacks: usize,
 ) -> Result<Begun, VictorError> {
+    if input.is_blank() {
+        return Err(ConfigurationError::with_code("MISSING_FIELD", "there is no task: say what is to be done").into());
+    }
     let mut begin = vec![Entry::RunStarted { run_id: out.run }];
     state.suspended = None;
     let closing = state.conversation.close_open("not run: the question was not answered").map(Arc::new);
     let message = Arc::new(Message { role: Role::User, content: input.0 });
-    if message.content.is_empty() {
-        return Err(ConfigurationError::with_code("MISSING_FIELD", "there is no task: say what is to be done").into());
-    }
     for message in closing.into_iter().chain([message]) {
         state.context += message_tokens(&message);
         begin.push(Entry::Message { message: Arc::clone(&message) });
@@ -167,11 +180,9 @@ fn resume(state: &ChatState, suspended: &Suspended, out: &Outlet) -> Result<Begu
     if calls.is_empty() {
         return Err(VictorError::Internal("a waiting run without open calls".to_owned()));
     }
-    Ok((machine, Vec::new(), Turn::new(calls.iter().cloned())))
-}
-
-fn machine_run(resumed: Option<&(Suspended, Vec<(CallId, Decision)>)>, out: &Outlet) -> RunId {
-    resumed.map_or(out.run, |(suspended, _)| suspended.run_id)
+    // In the log it waits no more: after a crash its calls count as cut short and are not made twice.
+    let begin = vec![Entry::RunStarted { run_id: suspended.run_id }];
+    Ok((machine, begin, Turn::new(calls.iter().cloned())))
 }
 
 fn matched(
@@ -184,30 +195,22 @@ fn matched(
     })
 }
 
-fn keep(state: &mut ChatState, driven: Driven) {
-    state.context = driven.context;
-    state.suspended = (driven.outcome.status == Status::Waiting).then(|| Suspended {
-        run_id: driven.outcome.run_id,
-        machine: driven.machine,
-        questions: driven.outcome.waiting,
-    });
-}
-
-async fn scope(agent: &Agent, approver: Arc<dyn Approver>, out: &Outlet, state: &ChatState, run: RunId) -> RunScope {
+async fn scope(agent: &Agent, out: &Outlet, state: &ChatState, spent: Spent) -> RunScope {
     let scope = Scope {
         runtime: agent.inner.runtime.clone(),
-        run,
+        run: out.run,
         mode: agent.inner.mode,
         sandbox: agent.inner.sandbox,
         dry_run: agent.inner.spec.dry_run,
-        tools: agent.tools().await,
-        approver,
+        tools: out.cancel.run_until_cancelled(agent.tools()).await.unwrap_or_default(),
+        approver: agent.approver(),
         budget: agent.inner.budget,
         grants: Arc::clone(&state.grants),
         emitter: out.emitter.clone(),
-        ledger: Arc::new(Ledger::default()),
+        ledger: Arc::new(Ledger::resumed(spent, agent.inner.model.info.price.as_ref())),
         cancel: out.cancel.clone(),
-        log: state.log.clone(),
+        log: state.log.as_ref().map(Arc::downgrade),
+        marks: Arc::default(),
         denied: Mutex::default(),
         used: Mutex::default(),
         nested: AtomicU64::new(0),
@@ -239,25 +242,31 @@ pub(super) async fn run_child(
     input: Input,
 ) -> Result<Outcome, VictorError> {
     let above = &parent.inner;
+    let budget = agent.inner.budget.beyond(&above.ledger.spent()).within(&above.budget);
+    if budget.max_cost.is_some() {
+        check_price(&agent.inner.model)?;
+    }
+    let emitter = above.emitter.child(call.as_str());
     let scope = Scope {
         runtime: above.runtime.clone(),
         run: above.run,
         mode: agent.inner.mode,
         sandbox: above.sandbox.max(agent.inner.sandbox),
         dry_run: above.dry_run.max(agent.inner.spec.dry_run),
-        tools: agent.tools().await,
+        tools: above.cancel.run_until_cancelled(agent.tools()).await.unwrap_or_default(),
         approver: Arc::new(NoWaiting(Arc::clone(&above.approver))),
-        budget: agent.inner.budget.within(&above.budget),
+        budget,
         grants: Arc::clone(&above.grants),
-        emitter: above.emitter.child(call.as_str()),
+        emitter: emitter.clone(),
         ledger: Arc::clone(&above.ledger),
         cancel: above.cancel.child_token(),
         log: above.log.clone(),
+        marks: Arc::clone(&above.marks),
         denied: Mutex::default(),
         used: Mutex::default(),
         nested: AtomicU64::new(0),
     };
-    let fallbacks = agent.fallbacks().await;
+    let fallbacks = fallbacks(agent, &budget, &above.cancel).await;
     let message = Message { role: Role::User, content: input.0 };
     let context = text_tokens(&agent.inner.parts.system) + message_tokens(&message);
     let mut conversation = Conversation::default();
@@ -265,7 +274,7 @@ pub(super) async fn run_child(
     let started = above.emitter.now();
     let setup = Setup {
         run: above.run,
-        budget: agent.inner.budget.within(&above.budget),
+        budget,
         window: agent.inner.model.info.context_window,
         fallbacks: u32::try_from(fallbacks.len()).unwrap_or(u32::MAX),
         context,
@@ -284,6 +293,7 @@ pub(super) async fn run_child(
         begun: false,
         answers: std::collections::HashMap::new(),
         waiting: Vec::new(),
+        suspended: None,
         turn: Turn::default(),
         error: None,
         structured: None,
@@ -293,6 +303,7 @@ pub(super) async fn run_child(
         slot: Arc::clone(&slot),
     };
     let outcome = driver.drive().await.outcome;
+    emitter.emit(EventKind::Finished { outcome: Box::new(outcome.clone()) }).await;
     match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(e) => Err(e),
         None => Ok(outcome),

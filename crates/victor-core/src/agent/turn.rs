@@ -10,16 +10,20 @@ use crate::estimate::message_tokens;
 use crate::event::EventKind;
 use crate::id::CallId;
 use crate::message::{Block, Message, Role, ToolCall, ToolResult};
-use crate::permission::{Answer, ApprovalRequest, Decision};
+use crate::permission::{Answer, ApprovalRequest, Decision, GrantScope};
 use crate::tool::{Preview, ToolOutput};
 
-use super::dispatch::{Ended, Prepared, Ruling, RunScope};
+use super::dispatch::{Prepared, Ruling, RunScope, capped};
 use super::driver::{Driver, in_order};
 use super::machine::{Judgement, Reply};
 
 /// The calls of the latest answer, each with how far it has come.
 #[derive(Default)]
-pub(super) struct Turn(Vec<(ToolCall, Slot)>);
+pub(super) struct Turn {
+    calls: Vec<(ToolCall, Slot)>,
+    /// How many calls had changed something when these were planned.
+    writes: u64,
+}
 
 /// How far a call has come.
 #[derive(Default)]
@@ -35,18 +39,16 @@ enum Slot {
 /// What a call of the turn has come to.
 struct Answered {
     result: ToolResult,
-    changed: bool,
-    abort: bool,
     fatal: Option<ToolError>,
 }
 
 impl Turn {
     pub(super) fn new(calls: impl IntoIterator<Item = ToolCall>) -> Self {
-        Self(calls.into_iter().map(|call| (call, Slot::New)).collect())
+        Self { calls: calls.into_iter().map(|call| (call, Slot::New)).collect(), writes: 0 }
     }
 
     fn slot(&mut self, id: &CallId) -> Option<&mut Slot> {
-        self.0.iter_mut().find(|(call, _)| call.id == *id).map(|(_, slot)| slot)
+        self.calls.iter_mut().find(|(call, _)| call.id == *id).map(|(_, slot)| slot)
     }
 }
 
@@ -54,8 +56,9 @@ impl Driver<'_> {
     /// Plans and judges all calls of the turn.
     pub(super) async fn plan(&mut self) -> Result<(), VictorError> {
         self.begin().await?;
-        let calls: Vec<ToolCall> = self.turn.0.iter().map(|(call, _)| call.clone()).collect();
+        let calls: Vec<ToolCall> = self.turn.calls.iter().map(|(call, _)| call.clone()).collect();
         let scope = self.scope.clone();
+        let writes = scope.writes();
         let prepared = in_order(calls.iter().map(|call| scope.prepare(call)).collect()).await;
         let mut judgements = Vec::with_capacity(calls.len());
         let mut slots = Vec::with_capacity(calls.len());
@@ -64,7 +67,7 @@ impl Driver<'_> {
             judgements.push((call.id.clone(), judgement));
             slots.push((call, slot));
         }
-        self.turn = Turn(slots);
+        self.turn = Turn { calls: slots, writes };
         self.machine.planned(judgements).map_err(|e| VictorError::Internal(e.to_string()))
     }
 
@@ -79,6 +82,7 @@ impl Driver<'_> {
             Ruling::Deny(reason) => (Slot::Denied(reason), Judgement::Denied),
             Ruling::Abort(reason) => {
                 self.scope.note_denial(&call.name, &reason);
+                self.scope.abort();
                 (Slot::Denied(reason), Judgement::Abort)
             }
             Ruling::Ask(question) => match self.given_answer(&question) {
@@ -97,7 +101,8 @@ impl Driver<'_> {
         let same = asked.tool == question.tool
             && asked.arguments == question.arguments
             && asked.effects == question.effects
-            && asked.keys == question.keys;
+            && asked.keys == question.keys
+            && asked.preview == question.preview;
         same.then_some(decision)
     }
 
@@ -107,6 +112,7 @@ impl Driver<'_> {
             Decision::Deny { reason } => (Slot::Denied(reason), Judgement::Denied),
             Decision::Abort { reason } => {
                 self.scope.note_denial(&prepared.call.name, &reason);
+                self.scope.abort();
                 (Slot::Denied(reason), Judgement::Abort)
             }
         }
@@ -114,15 +120,21 @@ impl Driver<'_> {
 
     /// Asks about each of these calls, until one ends the run or waits.
     pub(super) async fn ask(&mut self, calls: Vec<CallId>) -> Result<(), VictorError> {
+        let mut granted = false;
         for id in &calls {
             let Some(slot) = self.turn.slot(id) else { continue };
             let Slot::Asking(prepared, question) = std::mem::take(slot) else { continue };
-            let reply = match self.scope.ask(&question).await {
+            let answer = match granted && self.scope.is_granted(&prepared).await {
+                true => Answer::Decided(Decision::Allow(GrantScope::Once)),
+                false => self.scope.ask(&question).await,
+            };
+            let reply = match answer {
                 Answer::Later => {
                     self.wait_for(*question).await;
                     Reply::Later
                 }
                 Answer::Decided(decision) => {
+                    granted |= decision == Decision::Allow(GrantScope::Session);
                     let (slot, judgement) = self.decided(prepared, decision);
                     if let Some(place) = self.turn.slot(id) {
                         *place = slot;
@@ -145,7 +157,7 @@ impl Driver<'_> {
     /// Puts the run down with this question and all that are still to be asked.
     async fn wait_for(&mut self, question: ApprovalRequest) {
         self.waiting.push(question);
-        for (_, slot) in &self.turn.0 {
+        for (_, slot) in &self.turn.calls {
             if let Slot::Asking(_, question) = slot {
                 self.waiting.push(ApprovalRequest::clone(question));
             }
@@ -158,18 +170,17 @@ impl Driver<'_> {
     /// Runs what may run and answers every call of the turn.
     pub(super) async fn run_tools(&mut self) -> Result<(), VictorError> {
         let scope = self.scope.clone();
-        let mut waiting = std::mem::take(&mut self.turn).0.into_iter().peekable();
-        let (mut results, mut dirty, mut abort, mut fatal) = (Vec::new(), false, false, None);
+        let Turn { calls, writes } = std::mem::take(&mut self.turn);
+        let mut waiting = calls.into_iter().peekable();
+        let (mut results, mut fatal) = (Vec::new(), None);
         while let Some((call, slot)) = waiting.next() {
             let mut group = vec![(call, slot)];
             while group.iter().all(|(_, s)| s.only_reads()) && waiting.peek().is_some_and(|(_, s)| s.only_reads()) {
                 group.extend(waiting.next());
             }
-            let stop = abort || fatal.is_some();
+            let (dirty, stop) = (scope.writes() != writes, scope.is_aborted() || fatal.is_some());
             let work = group.into_iter().map(|(call, slot)| scope.carry_out(call, slot, dirty, stop)).collect();
             for answered in in_order(work).await {
-                dirty |= answered.changed;
-                abort |= answered.abort;
                 fatal = fatal.or(answered.fatal);
                 results.push(Block::ToolResult(answered.result));
             }
@@ -178,7 +189,7 @@ impl Driver<'_> {
         self.context += message_tokens(&message);
         self.say(Arc::new(message)).await?;
         self.machine.tools_done(self.context).map_err(|e| VictorError::Internal(e.to_string()))?;
-        if abort {
+        if scope.is_aborted() {
             self.machine.abort();
         }
         fatal.map_or(Ok(()), |e| Err(e.into()))
@@ -203,59 +214,43 @@ impl RunScope {
     async fn carry_out(&self, call: ToolCall, slot: Slot, dirty: bool, stop: bool) -> Answered {
         self.tell_call(&call, slot.preview()).await;
         let begin = self.inner.emitter.now();
-        let mut changed = false;
-        let ended = match slot {
-            _ if stop => Err(ToolError::model("not run: an earlier call of the same answer ended the run")).into(),
-            Slot::Ready(prepared) => match self.renewed(*prepared, dirty).await {
-                Ok(prepared) => {
-                    changed = !prepared.plan.effects.is_read_only();
-                    self.note_use(&call.name);
-                    self.run(prepared).await
-                }
-                Err(e) => Err(e).into(),
-            },
-            Slot::Failed(_) if dirty => {
-                changed = true;
+        let admitted = match slot {
+            _ if stop => Err(ToolError::model("not run: an earlier call of the same answer ended the run")),
+            Slot::Ready(prepared) if dirty => self.renewed(*prepared).await,
+            Slot::Ready(prepared) => Ok(*prepared),
+            Slot::Failed(_) if dirty => self.again(&call).await,
+            Slot::Failed(e) => Err(e),
+            Slot::Denied(reason) => Err(ToolError::Denied(reason)),
+            Slot::New | Slot::Asking(..) => Err(ToolError::Denied("it was not judged".to_owned())),
+        };
+        let result = match admitted {
+            Ok(prepared) => {
                 self.note_use(&call.name);
-                self.call(&call).await.into()
+                self.run(prepared).await
             }
-            Slot::Failed(e) => Err(e).into(),
-            Slot::Denied(reason) => Err(ToolError::Denied(reason)).into(),
-            Slot::New | Slot::Asking(..) => Err(ToolError::Denied("it was not judged".to_owned())).into(),
+            Err(e) => Err(e),
         };
         let took = self.inner.emitter.now().since(begin);
-        self.answer(call, ended, changed, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)).await
+        self.answer(call, result, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)).await
     }
 
-    /// The plan itself, or a new one where the world has changed since. What the new one asks for beyond the old one
-    /// is judged again.
-    async fn renewed(&self, prepared: Prepared, dirty: bool) -> Result<Prepared, ToolError> {
-        if !dirty {
-            return Ok(prepared);
-        }
+    /// A new plan, since the world has changed. What it asks for beyond the old one is judged again.
+    async fn renewed(&self, prepared: Prepared) -> Result<Prepared, ToolError> {
         let renewed = self.prepare(&prepared.call).await?;
         if prepared.covers(&renewed) {
             return Ok(renewed);
         }
-        match self.rule(&renewed).await {
-            Ruling::Allow => Ok(renewed),
-            Ruling::Deny(reason) | Ruling::Abort(reason) => Err(ToolError::Denied(reason)),
-            Ruling::Ask(question) => match self.ask(&question).await {
-                Answer::Decided(Decision::Allow(_)) => Ok(renewed),
-                Answer::Decided(Decision::Deny { reason } | Decision::Abort { reason }) => {
-                    Err(ToolError::Denied(reason))
-                }
-                Answer::Later => Err(ToolError::Denied("what it does has changed; call it again".to_owned())),
-            },
-        }
+        self.admitted(renewed).await
     }
 
-    async fn answer(&self, call: ToolCall, ended: Ended, changed: bool, duration_ms: u64) -> Answered {
-        let abort = ended.abort.is_some();
-        if let Some(reason) = &ended.abort {
-            self.note_denial(&call.name, reason);
-        }
-        let (output, denied, fatal) = match ended.result {
+    /// What could not be planned before the world changed may be possible now.
+    async fn again(&self, call: &ToolCall) -> Result<Prepared, ToolError> {
+        let prepared = self.prepare(call).await?;
+        self.admitted(prepared).await
+    }
+
+    async fn answer(&self, call: ToolCall, result: Result<ToolOutput, ToolError>, duration_ms: u64) -> Answered {
+        let (output, denied, fatal) = match result {
             Ok(output) => (output, false, None),
             Err(e) => {
                 let denied = matches!(e, ToolError::Denied(_));
@@ -263,7 +258,7 @@ impl RunScope {
                     self.note_denial(&call.name, reason);
                 }
                 let fatal = matches!(e, ToolError::Fatal(_)).then(|| e.clone());
-                (ToolOutput::text(e.to_string()).failed(), denied, fatal)
+                (capped(ToolOutput::text(e.to_string()).failed()), denied, fatal)
             }
         };
         self.tell_result(&call, &output, denied, duration_ms).await;
@@ -274,7 +269,7 @@ impl RunScope {
             content: output.content,
             is_error: output.is_error,
         };
-        Answered { result, changed, abort, fatal }
+        Answered { result, fatal }
     }
 
     async fn tell_call(&self, call: &ToolCall, preview: Option<Preview>) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::id::{CallId, RunId};
 use crate::tool::{Effects, Preview};
 
-use super::PermissionKey;
+use super::{PermissionKey, literal};
 
 /// A question: may this call run?
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub struct ApprovalRequest {
 pub enum GrantScope {
     /// For this call.
     Once,
-    /// For calls with the same keys, as long as the chat is open.
+    /// For calls with the same keys and no further effects, as long as the chat is open.
     Session,
 }
 
@@ -106,7 +106,10 @@ fn rules_for(request: &ApprovalRequest) -> Option<String> {
     if keys.is_empty() {
         return Some(format!("--allow '{}'", request.tool));
     }
-    let quoted = |key: &PermissionKey| key.to_string().replace('\'', r"'\''");
+    let quoted = |key: &PermissionKey| {
+        let pattern = if is_path(&key) { key.to_string() } else { literal(&key.to_string()) };
+        pattern.replace('\'', r"'\''")
+    };
     let rules: Vec<_> = keys.iter().map(|key| format!("--allow '{}({})'", request.tool, quoted(key))).collect();
     Some(rules.join(" "))
 }

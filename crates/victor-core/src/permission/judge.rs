@@ -24,21 +24,22 @@ pub enum Verdict {
     },
 }
 
-/// What was allowed for the rest of a session: `tool` and key, or the tool as a whole where a call has no keys.
+/// What was allowed for the rest of a session: a tool's calls with these effects at most and this key, or with any
+/// arguments where a call has no keys.
 #[derive(Clone, Debug, Default)]
-pub struct Grants(Vec<(String, Option<PermissionKey>)>);
+pub struct Grants(Vec<(String, Effects, Option<PermissionKey>)>);
 
 impl Grants {
     /// Allows calls like this one from now on.
-    pub fn add(&mut self, tool: &str, keys: &[PermissionKey]) {
+    pub fn add(&mut self, tool: &str, effects: Effects, keys: &[PermissionKey]) {
         match keys {
-            [] => self.0.push((tool.to_owned(), None)),
-            keys => self.0.extend(keys.iter().map(|k| (tool.to_owned(), Some(k.clone())))),
+            [] => self.0.push((tool.to_owned(), effects, None)),
+            keys => self.0.extend(keys.iter().map(|k| (tool.to_owned(), effects, Some(k.clone())))),
         }
     }
 
-    fn cover(&self, tool: &str, key: Option<&PermissionKey>) -> bool {
-        self.0.iter().any(|(t, k)| t == tool && k.as_ref() == key)
+    fn cover(&self, tool: &str, effects: Effects, key: Option<&PermissionKey>) -> bool {
+        self.0.iter().any(|(t, most, k)| t == tool && most.contains(effects) && k.as_ref() == key)
     }
 }
 
@@ -112,7 +113,7 @@ impl Case<'_> {
             let reason = "it would run outside the sandbox".to_owned();
             return Verdict::Ask { reason, leaves_sandbox: true };
         }
-        if self.grants.cover(name, key) {
+        if self.grants.cover(name, self.plan.effects, key) {
             return Verdict::Allow;
         }
         let ask = |reason: String| Verdict::Ask { reason, leaves_sandbox: false };
@@ -137,9 +138,8 @@ impl Case<'_> {
     /// A file that a command line redirects: the commands themselves are judged by their own keys, the file only by
     /// rules that speak of it.
     fn is_file_of_command(&self, key: Option<&PermissionKey>) -> bool {
-        let command = |k: &PermissionKey| {
-            matches!(k, PermissionKey::Command { .. } | PermissionKey::UnsplitCommand { .. })
-        };
+        let command =
+            |k: &PermissionKey| matches!(k, PermissionKey::Command { .. } | PermissionKey::UnsplitCommand { .. });
         matches!(key, Some(PermissionKey::Path { .. })) && self.plan.keys.iter().any(command)
     }
 

@@ -8,7 +8,7 @@ mod rule;
 
 pub use approve::{AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, GrantScope};
 pub use judge::{Grants, Verdict, judge};
-pub use rule::{PathRules, Rule, RuleEffect, RuleError, Rules};
+pub use rule::{PathRules, Rule, RuleEffect, RuleError, Rules, literal};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -18,7 +18,7 @@ pub enum RuleEffect {
 }
 
 /// One rule. `tool` may hold `*`. A pattern for paths is a glob relative to the workspace's root, or absolute; for
-/// commands and hosts `*` stands for any text.
+/// commands and hosts `*` stands for any text and `\*` for a star.
 #[derive(Clone)]
 pub struct Rule {
     effect: RuleEffect,
@@ -32,6 +32,7 @@ pub struct Rule {
 struct Pattern {
     text: String,
     path: GlobMatcher,
+    words: Wildcard,
 }
 
 /// A rule that cannot be read.
@@ -69,7 +70,9 @@ impl Rule {
         };
         let pattern = match pattern {
             None => None,
-            Some(text) => Some(Pattern { text: text.to_owned(), path: glob(path_glob(text))? }),
+            Some(text) => {
+                Some(Pattern { text: text.to_owned(), path: glob(path_glob(text))?, words: Wildcard::new(text) })
+            }
         };
         Ok(Self { effect, text: trimmed.to_owned(), tool: glob(tool)?, pattern, source: source.into() })
     }
@@ -132,11 +135,11 @@ impl Pattern {
             Some(PermissionKey::Path { relative, absolute, .. }) => {
                 self.matches_path(effect, relative.as_deref(), absolute)
             }
-            Some(PermissionKey::Command { text }) => wildcard(&self.text, text),
+            Some(PermissionKey::Command { text }) => self.words.fits(text),
             // A line that could not be split is never allowed by a pattern; the commands in it that can be seen have
             // keys of their own, which deny rules are held against.
             Some(PermissionKey::UnsplitCommand { .. }) => effect == RuleEffect::Ask,
-            Some(PermissionKey::Host { host }) => wildcard(&self.text, host),
+            Some(PermissionKey::Host { host }) => self.words.fits(host),
         }
     }
 
@@ -152,25 +155,56 @@ impl Pattern {
     }
 }
 
-/// Whether `text` fits `pattern`, in which `*` stands for any text, also none. A pattern that ends in ` *` fits the
-/// text without any argument too.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    if let Some(stem) = pattern.strip_suffix(" *")
-        && !stem.contains('*')
-        && stem == text
-    {
-        return true;
+/// Text in which `*` stands for any text, also none, and `\*` for a star. One that ends in ` *` fits the text without
+/// any argument too.
+#[derive(Clone)]
+struct Wildcard {
+    parts: Vec<String>,
+}
+
+impl Wildcard {
+    fn new(pattern: &str) -> Self {
+        let mut parts = vec![String::new()];
+        let mut chars = pattern.chars().peekable();
+        while let Some(c) = chars.next() {
+            let part = match (c, chars.peek()) {
+                ('\\', Some(&escaped @ ('*' | '\\'))) => {
+                    chars.next();
+                    escaped
+                }
+                ('*', _) => {
+                    parts.push(String::new());
+                    continue;
+                }
+                (c, _) => c,
+            };
+            if let Some(last) = parts.last_mut() {
+                last.push(part);
+            }
+        }
+        Self { parts }
     }
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts: Vec<_> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
+
+    fn fits(&self, text: &str) -> bool {
+        let [first, middle @ .., last] = self.parts.as_slice() else {
+            return self.parts.first().is_some_and(|only| only == text);
+        };
+        if middle.is_empty() && last.is_empty() && first.strip_suffix(' ').is_some_and(|stem| stem == text) {
+            return true;
+        }
+        let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
+        for part in middle {
+            let Some(at) = rest.find(part.as_str()) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(last.as_str())
     }
-    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+/// The pattern that fits this text of a command or host and no other.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    text.replace('\\', r"\\").replace('*', r"\*")
 }
 
 /// All rules that hold, whatever layer they come from.
@@ -245,17 +279,38 @@ impl PathRules {
 
 #[cfg(test)]
 mod tests {
-    use super::wildcard;
+    use super::{Wildcard, literal};
 
     #[test]
     fn star_stands_for_any_text() {
-        for (pattern, text) in
-            [("cargo test*", "cargo test --all"), ("*", ""), ("git *", "git"), ("a*b*c", "a-b-b-c"), ("ls", "ls")]
-        {
-            assert!(wildcard(pattern, text), "{pattern} should fit {text}");
+        for (pattern, text) in [
+            ("cargo test*", "cargo test --all"),
+            ("*", ""),
+            ("git *", "git"),
+            ("a*b*c", "a-b-b-c"),
+            ("ls", "ls"),
+            (r"grep a\.b", r"grep a\.b"),
+            (r"rm \*.tmp", "rm *.tmp"),
+        ] {
+            assert!(Wildcard::new(pattern).fits(text), "{pattern} should fit {text}");
         }
-        for (pattern, text) in [("cargo test", "cargo test x"), ("git *", "gitk"), ("a*b", "a"), ("aa*a", "aa")] {
-            assert!(!wildcard(pattern, text), "{pattern} should not fit {text}");
+        let others = [
+            ("cargo test", "cargo test x"),
+            ("git *", "gitk"),
+            ("a*b", "a"),
+            ("aa*a", "aa"),
+            (r"rm \*.tmp", "rm x.tmp"),
+        ];
+        for (pattern, text) in others {
+            assert!(!Wildcard::new(pattern).fits(text), "{pattern} should not fit {text}");
+        }
+    }
+
+    #[test]
+    fn a_literal_fits_its_text_alone() {
+        for text in ["rm *.tmp", r"find . -name \*.rs", r"a\\b", "*", "plain"] {
+            assert!(Wildcard::new(&literal(text)).fits(text), "{text}");
+            assert!(!Wildcard::new(&literal(text)).fits(&text.replace('*', "x/")) || !text.contains('*'), "{text}");
         }
     }
 }

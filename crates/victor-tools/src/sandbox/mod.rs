@@ -122,7 +122,23 @@ pub(crate) fn limits(sandbox: &Sandbox, workspace: &Workspace) -> Result<(Option
         Temporary::Shared
     };
     writable.push(temporary.own().map_or(canonical, Path::to_owned));
+    let writable = writable.into_iter().flat_map(|folder| open_parts(folder, &workspace.closed)).collect();
     Ok((Some(Limits { writable, network: sandbox.network }), temporary))
+}
+
+/// The folder, or what is in it beside the closed folders: landlock grants a folder with all that is below, so the
+/// folders above a closed one cannot be granted themselves, and nothing new can be made right in them. Links are left
+/// out, they would grant what they point to.
+fn open_parts(folder: PathBuf, closed: &[PathBuf]) -> Vec<PathBuf> {
+    if closed.iter().any(|c| folder.starts_with(c)) {
+        return Vec::new();
+    }
+    if !closed.iter().any(|c| c.starts_with(&folder)) {
+        return vec![folder];
+    }
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let own = entries.filter(|e| e.file_type().is_ok_and(|t| !t.is_symlink()));
+    own.flat_map(|e| open_parts(e.path(), closed)).collect()
 }
 
 /// Starts a program under `limits`. Blocks until it is started.

@@ -71,11 +71,7 @@ fn lower(limits: Limits, base: &Limits, ignored: &mut Ignored) -> Limits {
         max_tokens: ignored.keep(max_tokens, |n| base.max_tokens.is_none_or(|b| n <= b), "limits.max_tokens"),
         max_cost: ignored.keep(max_cost, |n| base.max_cost.is_none_or(|b| n <= b), "limits.max_cost"),
         max_time: ignored.keep(max_time, |n| base.max_time.is_none_or(|b| n <= b), "limits.max_time"),
-        idle_timeout: ignored.keep(
-            idle_timeout,
-            |n| base.idle_timeout.is_none_or(|b| n <= b),
-            "limits.idle_timeout",
-        ),
+        idle_timeout: ignored.keep(idle_timeout, |n| base.idle_timeout.is_none_or(|b| n <= b), "limits.idle_timeout"),
     }
 }
 

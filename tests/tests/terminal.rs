@@ -1,0 +1,119 @@
+//! What a person sees: `victor chat` in a real terminal, typed at and read through tmux.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use victor_tests::product::{Bench, built};
+use victor_tests::{ModelServer, Reply};
+
+/// A terminal of 70 columns and 30 lines in which a program runs.
+struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    /// `None` where there is no tmux; `cargo xtask test` says so at its end.
+    fn open(bench: &Bench, server: &ModelServer, name: &str) -> Option<Self> {
+        if Command::new("tmux").arg("-V").output().is_err() {
+            eprintln!("not run: tmux is not installed");
+            return None;
+        }
+        let terminal = Self { socket: format!("victor-test-{}-{name}", std::process::id()) };
+        let mut tmux = bench.program(Path::new("tmux"));
+        tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "new-session", "-d", "-x", "70", "-y", "30"]);
+        tmux.arg(built("victor")).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
+        tmux.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
+        assert!(tmux.status().unwrap().success());
+        Some(terminal)
+    }
+
+    fn tmux(&self, args: &[&str]) -> String {
+        let output = Command::new("tmux").args(["-L", &self.socket]).args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn type_line(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]);
+        self.tmux(&["send-keys", "Enter"]);
+    }
+
+    /// Waits until the screen shows `text`, and gives the screen.
+    fn shows(&self, text: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let screen = self.tmux(&["capture-pane", "-p"]);
+            if screen.contains(text) {
+                return screen;
+            }
+            assert!(Instant::now() < until, "the screen never showed `{text}`:\n{screen}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until the program has left its terminal.
+    fn ends(&self) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.tmux(&["list-sessions"]).contains("windows") {
+            assert!(Instant::now() < until, "it did not leave:\n{}", self.tmux(&["capture-pane", "-p"]));
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}
+
+#[test]
+fn a_chat_asks_shows_and_takes_back() {
+    let edit = json!({"path": "a.txt", "edits": [{"old_string": "one", "new_string": "two"}]});
+    let (bench, server) = (
+        Bench::new(),
+        ModelServer::start([
+            Reply::call("edit", edit),
+            Reply::call("bash", json!({"command": "cat a.txt"})),
+            Reply::text("It says **two** now.").usage(100, 5),
+        ]),
+    );
+    bench.file("a.txt", "one\n");
+    let Some(terminal) = Terminal::open(&bench, &server, "asks") else { return };
+    terminal.shows("/help");
+    terminal.type_line("Make it two");
+    let asked = terminal.shows("this once");
+    assert!(asked.contains("+two") && asked.contains("-one"), "no diff of the edit:\n{asked}");
+    assert!(asked.contains("cat a.txt") && asked.contains("Always"), "no question:\n{asked}");
+    terminal.tmux(&["send-keys", "Enter"]);
+    terminal.shows("It says two now.");
+    terminal.shows("out ·");
+    assert_eq!(std::fs::read_to_string(bench.work().join("a.txt")).unwrap(), "two\n");
+    terminal.type_line("/undo");
+    terminal.shows("a.txt");
+    terminal.type_line("/context");
+    terminal.shows("0 messages");
+    assert_eq!(std::fs::read_to_string(bench.work().join("a.txt")).unwrap(), "one\n");
+    terminal.type_line("/quit");
+    terminal.ends();
+    server.finish();
+}
+
+#[test]
+fn ctrl_c_stops_the_turn_and_once_more_leaves() {
+    let (bench, server) = (Bench::new(), ModelServer::start([Reply::text("never").hold(), Reply::text("Here.")]));
+    let Some(terminal) = Terminal::open(&bench, &server, "stops") else { return };
+    terminal.shows("/help");
+    terminal.type_line("Think for ever");
+    server.wait_for(1);
+    terminal.tmux(&["send-keys", "C-c"]);
+    server.wait_gone(1);
+    terminal.type_line("Still there?");
+    terminal.shows("Here.");
+    terminal.tmux(&["send-keys", "C-c"]);
+    terminal.tmux(&["send-keys", "C-c"]);
+    terminal.ends();
+    server.finish();
+}
