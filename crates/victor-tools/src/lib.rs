@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use victor_core::error::ToolError;
-use victor_core::tool::{DynTool, ToolSource, erase};
+use victor_core::tool::{DynTool, Tool, ToolSource, erase};
 
 pub use exec::{Bash, Split, split_command};
 pub use fs::{Edit, Ls, Read, Write, media_type_of};
@@ -48,6 +48,24 @@ impl BuiltinTools {
             erase(Todo::default()),
         ];
         Self { tools }
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names() -> [&'static str; 11] {
+        [
+            Read::NAME,
+            Write::NAME,
+            Edit::NAME,
+            Ls::NAME,
+            FindFiles::NAME,
+            Grep::NAME,
+            Bash::NAME,
+            GitStatus::NAME,
+            GitDiff::NAME,
+            GitLog::NAME,
+            Todo::NAME,
+        ]
     }
 }
 

@@ -95,6 +95,18 @@ impl Rule {
         &self.text
     }
 
+    /// The name or glob of the tools that it speaks of.
+    #[must_use]
+    pub fn tool(&self) -> &str {
+        self.tool.glob().glob()
+    }
+
+    /// Whether it speaks of a tool of this name.
+    #[must_use]
+    pub fn names_tool(&self, tool: &str) -> bool {
+        self.tool.is_match(tool)
+    }
+
     /// Whether it speaks of this call of `tool`. Every key has to be allowed, and one that is denied is enough.
     #[must_use]
     pub fn matches(&self, tool: &str, key: Option<&PermissionKey>) -> bool {

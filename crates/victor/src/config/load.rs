@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use victor_core::error::ConfigurationError;
+use victor_core::error::{ConfigurationError, nearest};
 use victor_core::permission::{Mode, Rule, RuleEffect};
 use victor_core::sandbox::SandboxMode;
+use victor_tools::BuiltinTools;
 
 use super::document::{self, Document, LIMIT};
 use super::environment;
@@ -102,6 +103,7 @@ pub(crate) fn load(
     let Merged { mut config, origins } = layers::merge(&all)?;
     clamp(&mut config.profiles, &narrowed);
     let rules = rules(&origins)?;
+    notices.extend(rules.iter().filter_map(stranger));
     Ok(Settings { config, origins, rules, notices })
 }
 
@@ -231,4 +233,18 @@ fn rules(origins: &[Origin]) -> Result<Vec<Rule>, ConfigurationError> {
         rules.push(rule.map_err(|e| ConfigurationError::new(format!("{}: {e}", origin.origin)))?);
     }
     Ok(rules)
+}
+
+/// A rule for no tool that there is protects nothing, or opens nothing: most likely its name is misspelt. Tools of
+/// servers (`server__tool`) are not known yet.
+fn stranger(rule: &Rule) -> Option<String> {
+    let names = BuiltinTools::names();
+    if rule.tool().contains("__") || names.iter().any(|name| rule.names_tool(name)) {
+        return None;
+    }
+    let near = match nearest(rule.tool(), names) {
+        near if near.is_empty() => format!("there are {}", names.join(", ")),
+        near => format!("did you mean {}?", near.join(" or ")),
+    };
+    Some(format!("{}: the rule `{}` is for no tool that there is; {near}", rule.source(), rule.text()))
 }
