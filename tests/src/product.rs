@@ -8,6 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 use crate::ModelServer;
 
 /// A workspace and a home that go away with the value.
@@ -106,4 +108,29 @@ pub fn built(name: &str) -> PathBuf {
 pub fn told(output: &Output) -> (String, String, i32) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+}
+
+/// Every saved session of the bench, latest first, as `victor sessions list --json` tells them.
+///
+/// # Panics
+/// The command fails.
+#[must_use]
+pub fn sessions(bench: &Bench) -> Vec<Value> {
+    let output = bench.victor(&["sessions", "list", "--all", "--json"]).output().expect("an answer");
+    let (out, err, code) = told(&output);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str::<Value>(&out).expect("an answer").as_array().expect("an answer").clone()
+}
+
+/// Checks that a command was refused: nothing on stdout, this exit code, all of these words on stderr, no internals.
+///
+/// # Panics
+/// It was not.
+pub fn refused(output: &Output, code: i32, words: &[&str]) {
+    let (out, err, got) = told(output);
+    assert_eq!((got, out.as_str()), (code, ""), "{err}");
+    for word in words {
+        assert!(err.contains(word), "`{word}` is not in: {err}");
+    }
+    assert!(!err.contains("panicked") && !err.contains("RUST_BACKTRACE"), "{err}");
 }

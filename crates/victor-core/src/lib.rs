@@ -10,6 +10,7 @@ pub mod blob;
 pub mod bus;
 pub mod compact;
 pub mod conversation;
+mod effects;
 pub mod error;
 pub mod estimate;
 pub mod event;

@@ -1,4 +1,4 @@
-//! What a hostile reviewer found: cancels, stalls, dropped futures, and ways around limits and permissions.
+//! Cancels, stalls, crashes and dropped futures; and ways around limits and permissions that must not be ways.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
