@@ -53,6 +53,24 @@ impl Terminal {
         }
     }
 
+    /// Takes the terminal away from under the program, and waits until that has ended too.
+    fn vanishes(self) {
+        let pid = self.tmux(&["display-message", "-p", "#{pane_pid}"]).trim().to_owned();
+        self.tmux(&["kill-server"]);
+        let until = Instant::now() + Duration::from_secs(30);
+        let lives = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+        };
+        while lives() {
+            if Instant::now() > until {
+                Command::new("kill").args(["-9", &pid]).status().unwrap();
+                panic!("it lives on without its terminal");
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits until the program has left its terminal.
     fn ends(&self) {
         let until = Instant::now() + Duration::from_secs(30);
@@ -84,9 +102,9 @@ fn a_chat_asks_shows_and_takes_back() {
     let Some(terminal) = Terminal::open(&bench, &server, "asks") else { return };
     terminal.shows("/help");
     terminal.type_line("Make it two");
-    let asked = terminal.shows("this once");
+    let asked = terminal.shows("Always");
     assert!(asked.contains("+two") && asked.contains("-one"), "no diff of the edit:\n{asked}");
-    assert!(asked.contains("cat a.txt") && asked.contains("Always"), "no question:\n{asked}");
+    assert!(asked.contains("cat a.txt") && asked.contains("this once"), "no question:\n{asked}");
     terminal.tmux(&["send-keys", "Enter"]);
     terminal.shows("It says two now.");
     terminal.shows("out ·");
@@ -116,4 +134,27 @@ fn ctrl_c_stops_the_turn_and_once_more_leaves() {
     terminal.tmux(&["send-keys", "C-c"]);
     terminal.ends();
     server.finish();
+}
+
+#[test]
+fn a_chat_ends_with_its_terminal_wherever_it_stands() {
+    let (bench, server) = (Bench::new(), ModelServer::start([Reply::call("bash", json!({"command": "ls"}))]));
+    let Some(terminal) = Terminal::open(&bench, &server, "asked") else { return };
+    terminal.shows("/help");
+    terminal.type_line("List it");
+    terminal.shows("this once");
+    terminal.vanishes();
+    server.finish();
+
+    let server = ModelServer::start([]);
+    let Some(terminal) = Terminal::open(&bench, &server, "idle") else { return };
+    terminal.shows("/help");
+    terminal.type_line("/resume");
+    terminal.shows("Which one?");
+    terminal.vanishes();
+
+    bench.file(".victor/config.yaml", "provider: openai\n");
+    let Some(terminal) = Terminal::open(&bench, &server, "trust") else { return };
+    terminal.shows("Trust it?");
+    terminal.vanishes();
 }

@@ -12,9 +12,10 @@ use victor::runtime::Runtime;
 use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
 
 use crate::args::{AgentFlags, Global};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::render::style::{Color, Style};
 use crate::render::wrap::Span;
+use crate::signal::Signals;
 use crate::terminal::{Terminal, tell};
 
 /// How long runs that were cancelled may take to settle when the program ends.
@@ -133,8 +134,8 @@ impl App {
     /// Asks once whether the folder's own configuration is trusted, where somebody can be asked.
     ///
     /// # Errors
-    /// The folder's files cannot be read, or the answer cannot be saved.
-    pub(crate) async fn ask_for_trust(&self) -> Result<(), Failure> {
+    /// The folder's files cannot be read, the answer cannot be saved, or the program is asked to end.
+    pub(crate) async fn ask_for_trust(&self, signals: &mut Signals) -> Result<(), Failure> {
         let mut place = self.place()?;
         let asks = matches!(place.trust, TrustState::Untrusted | TrustState::Changed);
         if !asks || self.global.trust || !self.terminal.can_ask() {
@@ -150,7 +151,8 @@ impl App {
         tell(&self.terminal, &[Span::new(question, Style::PLAIN)]);
         let offers = vec!["No: it may only narrow what the agent may do", "Trust it as it is"];
         let asked = tokio::task::spawn_blocking(|| Select::new("Trust it?", offers).raw_prompt());
-        match asked.await {
+        let Some(answer) = signals.or_end(asked).await else { return Err(Failure::told(Exit::Interrupted)) };
+        match answer {
             Ok(Ok(answer)) if answer.index == 1 => place.trust()?,
             Ok(Ok(_)) => place.decline()?,
             // Ctrl-C and the like are no answer.

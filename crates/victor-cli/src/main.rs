@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
     let before = cli.agent;
     let Some(command) = cli.command else {
-        return threads()?.block_on(chat::chat(app, None, cli.chat, before));
+        return to_end(threads()?, chat::chat(app, None, cli.chat, before));
     };
     if cli.chat.resume || cli.chat.session.is_some() {
         return Err(Failure::usage("`--continue` and `--session` belong after the command: `victor chat --continue`"));
@@ -65,20 +65,20 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
     }
     match command {
         Command::Chat(ChatArgs { prompt, chat, agent }) => {
-            threads()?.block_on(chat::chat(app, prompt, chat, agent.over(before)))
+            to_end(threads()?, chat::chat(app, prompt, chat, agent.over(before)))
         }
-        Command::Run(args) => threads()?.block_on(run::run(app, args, before)),
-        Command::Tools(command) => threads()?.block_on(tool::tools(app, command, before)),
+        Command::Run(args) => to_end(threads()?, run::run(app, args, before)),
+        Command::Tools(command) => to_end(threads()?, tool::tools(app, command, before)),
         Command::Config(command) => config::config(app, command, before),
-        Command::Doctor(args) => single()?.block_on(doctor::doctor(app, args, before)),
-        Command::Sessions(command) => single()?.block_on(session::sessions(app, command)),
-        Command::Providers(command) => single()?.block_on(provider::providers(app, command)),
-        Command::Models(command) => single()?.block_on(provider::models(app, command)),
+        Command::Doctor(args) => to_end(single()?, doctor::doctor(app, args, before)),
+        Command::Sessions(command) => to_end(single()?, session::sessions(app, command)),
+        Command::Providers(command) => to_end(single()?, provider::providers(app, command)),
+        Command::Models(command) => to_end(single()?, provider::models(app, command)),
         Command::Profiles(command) => profile::profiles(app, command),
         Command::Keys(command) => keys::keys(app, command),
         Command::Workspace(command) => workspace::workspace(app, command),
-        Command::Logs(args) => single()?.block_on(logs::logs(app, args)),
-        Command::Init(args) => single()?.block_on(init::init(app, args)),
+        Command::Logs(args) => to_end(single()?, logs::logs(app, args)),
+        Command::Init(args) => to_end(single()?, init::init(app, args)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "victor", &mut script);
@@ -86,6 +86,13 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// Runs the command to its end. A question that still reads a terminal which is gone is not waited for.
+fn to_end(threads: Runtime, command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let ended = threads.block_on(command);
+    threads.shutdown_background();
+    ended
 }
 
 /// For agents: their tools wait for the disk and for programs.

@@ -20,6 +20,7 @@ use crate::chat::put_back;
 use crate::exit::{Exit, Failure};
 use crate::render::table::table;
 use crate::render::tool_line::summary;
+use crate::signal::Signals;
 use crate::terminal::{Terminal, bytes, harmless_line, json, line, note};
 
 /// Sessions that are looked through for the beginning of an id.
@@ -97,8 +98,8 @@ pub(crate) async fn latest(runtime: &Runtime) -> Result<SessionId, Failure> {
 /// Has a person choose among the sessions of this folder; lists them where nobody can be asked.
 ///
 /// # Errors
-/// The store failed.
-pub(crate) async fn pick(app: &App, runtime: &Runtime) -> Result<Option<SessionId>, Failure> {
+/// The store failed, or the program is asked to end.
+pub(crate) async fn pick(app: &App, runtime: &Runtime, signals: &mut Signals) -> Result<Option<SessionId>, Failure> {
     let found = runtime.sessions().list(&of_folder(runtime, 20)).await?;
     if !app.terminal.can_edit() || found.is_empty() {
         show_list(app, &found, Format::default())?;
@@ -106,7 +107,8 @@ pub(crate) async fn pick(app: &App, runtime: &Runtime) -> Result<Option<SessionI
     }
     let lines: Vec<String> =
         found.iter().map(|s| format!("{}  {}", when(s.updated_at), harmless_line(&s.title))).collect();
-    let chosen = tokio::task::spawn_blocking(move || Select::new("Which one?", lines).raw_prompt_skippable()).await;
+    let asked = tokio::task::spawn_blocking(move || Select::new("Which one?", lines).raw_prompt_skippable());
+    let chosen = signals.or_end(asked).await.ok_or_else(|| Failure::told(Exit::Interrupted))?;
     Ok(chosen.ok().and_then(Result::ok).flatten().and_then(|c| found.get(c.index)).map(|s| s.id.clone()))
 }
 

@@ -42,6 +42,14 @@ impl Signals {
         }
     }
 
+    /// Waits for `work`; gives nothing where the program is asked to end before. Ctrl-C is passed over.
+    pub(crate) async fn or_end<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.end() => None,
+        }
+    }
+
     /// Waits for the end alone; Ctrl-C is passed over.
     pub(crate) async fn end(&mut self) {
         while self.next().await != Ask::End {}

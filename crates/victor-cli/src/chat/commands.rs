@@ -158,7 +158,7 @@ impl Talk<'_> {
 
     async fn resume(&mut self, id: &str) -> Result<(), Failure> {
         let id = match id {
-            "" => match session::pick(self.app, &self.runtime).await? {
+            "" => match session::pick(self.app, &self.runtime, &mut self.signals).await? {
                 Some(id) => id,
                 None => return Ok(()),
             },

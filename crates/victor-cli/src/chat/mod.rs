@@ -74,8 +74,8 @@ pub(crate) async fn chat(
     which: ChatFlags,
     flags: AgentFlags,
 ) -> Result<Exit, Failure> {
-    let signals = Signals::new()?;
-    app.ask_for_trust().await?;
+    let mut signals = Signals::new()?;
+    app.ask_for_trust(&mut signals).await?;
     let Opened { runtime, spec } = app.open(&flags)?;
     let (approver, questions) = approver(app, &runtime, &flags);
     let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
