@@ -497,11 +497,3 @@ fn the_guide_has_every_key_and_its_examples_load() {
     let missing: Vec<_> = found.iter().filter(|key| !text.contains(&format!("{key}:"))).collect();
     assert!(found.len() > 50 && missing.is_empty(), "not in the guide's examples: {missing:?}");
 }
-
-#[test]
-fn a_rule_for_no_tool_is_told() {
-    let world = World::new().user("permissions: {deny: [\"raed(**/.env)\", \"files__*\", \"git_*\"]}\n");
-    let notices = world.load().settings.notices;
-    assert_eq!(notices.len(), 1, "{notices:?}");
-    assert!(notices[0].contains("`raed(**/.env)`") && notices[0].contains("`read`"), "{notices:?}");
-}

@@ -1,6 +1,7 @@
 //! Rules: `tool` or `tool(pattern)`, to allow, to ask or to deny.
 
 use std::fmt;
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -17,8 +18,8 @@ pub enum RuleEffect {
     Deny,
 }
 
-/// One rule. `tool` may hold `*`. A pattern for paths is a glob relative to the workspace's root, or absolute; for
-/// commands and hosts `*` stands for any text and `\*` for a star.
+/// One rule. `tool` may hold `*`. A pattern for paths is a glob relative to the workspace's root, or absolute, or begins
+/// with `~/` (see [`at_home`](Rule::at_home)); for commands and hosts `*` stands for any text and `\*` for a star.
 #[derive(Clone)]
 pub struct Rule {
     effect: RuleEffect,
@@ -30,7 +31,6 @@ pub struct Rule {
 
 #[derive(Clone)]
 struct Pattern {
-    text: String,
     path: GlobMatcher,
     words: Wildcard,
 }
@@ -64,17 +64,33 @@ impl Rule {
         if pattern == Some("") {
             return Err(fail("the pattern is empty"));
         }
-        let glob = |s: &str| {
-            let built = GlobBuilder::new(s).literal_separator(true).backslash_escape(true).build();
-            built.map(|g| g.compile_matcher()).map_err(|e| fail(&e.kind().to_string()))
-        };
+        let glob = |s: &str| compile(s).map_err(|e| fail(&e));
         let pattern = match pattern {
             None => None,
-            Some(text) => {
-                Some(Pattern { text: text.to_owned(), path: glob(path_glob(text))?, words: Wildcard::new(text) })
-            }
+            Some(text) => Some(Pattern { path: glob(path_glob(text))?, words: Wildcard::new(text) }),
         };
         Ok(Self { effect, text: trimmed.to_owned(), tool: glob(tool)?, pattern, source: source.into() })
+    }
+
+    /// Whether its paths begin in a user's home folder, which it does not know yet: so far it fits none of them.
+    #[must_use]
+    pub fn is_below_home(&self) -> bool {
+        self.path_pattern().is_some_and(|p| p == "~" || p.starts_with("~/"))
+    }
+
+    /// The same rule with this folder as the user's home. It has to be canonical, as the paths of calls are.
+    ///
+    /// # Errors
+    /// The folder's name makes no glob.
+    pub fn at_home(mut self, home: &Path) -> Result<Self, RuleError> {
+        if self.is_below_home()
+            && let Some(pattern) = &mut self.pattern
+        {
+            let below = pattern.path.glob().glob().trim_start_matches('~').to_owned();
+            let whole = globset::escape(&home.display().to_string()) + &below;
+            pattern.path = compile(&whole).map_err(|why| RuleError { rule: self.text.clone(), why })?;
+        }
+        Ok(self)
     }
 
     /// What it does with what it matches.
@@ -115,8 +131,12 @@ impl Rule {
 
     /// Whether it opens a path outside of the workspace: only an allow rule with an absolute pattern does.
     pub(super) fn opens_outside(&self, tool: &str, key: &PermissionKey) -> bool {
-        let absolute = self.pattern.as_ref().is_some_and(|p| p.text.starts_with('/'));
+        let absolute = self.path_pattern().is_some_and(|p| p.starts_with('/'));
         self.effect == RuleEffect::Allow && absolute && self.matches(tool, Some(key))
+    }
+
+    fn path_pattern(&self) -> Option<&str> {
+        self.pattern.as_ref().map(|p| p.path.glob().glob())
     }
 
     fn names(&self, tool: &str, key: Option<&PermissionKey>) -> bool {
@@ -132,6 +152,11 @@ impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {} ({})", self.effect, self.text, self.source)
     }
+}
+
+fn compile(glob: &str) -> Result<GlobMatcher, String> {
+    let built = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
+    built.map(|g| g.compile_matcher()).map_err(|e| e.kind().to_string())
 }
 
 /// `./x` and `x` are the same place; a trailing `/` names a folder.
@@ -280,12 +305,6 @@ impl PathRules {
             outside: false,
         };
         self.rules.iter().any(|r| r.matches(tool, Some(&key)))
-    }
-
-    /// The globs of the rules that hide paths from `tool`, for programs that take such patterns themselves.
-    pub fn globs(&self, tool: &str) -> impl Iterator<Item = &str> {
-        let named = self.rules.iter().filter(move |r| r.tool.is_match(tool) || r.tool.is_match("read"));
-        named.map(|r| r.pattern.as_ref().map_or("**", |p| path_glob(&p.text)))
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn load(
     let all: Vec<Layer> = [Some(user), own, Some(variables), Some(flag_layer(flags))].into_iter().flatten().collect();
     let Merged { mut config, origins } = layers::merge(&all)?;
     clamp(&mut config.profiles, &narrowed);
-    let rules = rules(&origins)?;
+    let rules = rules(&origins, env)?;
     notices.extend(rules.iter().filter_map(stranger));
     Ok(Settings { config, origins, rules, notices })
 }
@@ -218,7 +218,7 @@ fn ignored_line(project: &Project<'_>, keys: &[String]) -> Option<String> {
     })
 }
 
-fn rules(origins: &[Origin]) -> Result<Vec<Rule>, ConfigurationError> {
+fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError> {
     let mut rules = Vec::new();
     for origin in origins {
         let [first, effect, _] = origin.path.as_slice() else { continue };
@@ -229,8 +229,15 @@ fn rules(origins: &[Origin]) -> Result<Vec<Rule>, ConfigurationError> {
             _ => continue,
         };
         let text = origin.value.as_str().unwrap_or_default();
-        let rule = Rule::parse(effect, text, origin.origin.as_str());
-        rules.push(rule.map_err(|e| ConfigurationError::new(format!("{}: {e}", origin.origin)))?);
+        let fail = |why: String| ConfigurationError::new(format!("{}: {why}", origin.origin));
+        let rule = Rule::parse(effect, text, origin.origin.as_str()).map_err(|e| fail(e.to_string()))?;
+        rules.push(match rule.is_below_home() {
+            false => rule,
+            true => {
+                let home = env.path("HOME").ok_or_else(|| fail(format!("`{text}` needs HOME, which is not set")))?;
+                rule.at_home(&home.canonicalize().unwrap_or(home)).map_err(|e| fail(e.to_string()))?
+            }
+        });
     }
     Ok(rules)
 }
