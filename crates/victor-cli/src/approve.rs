@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use inquire::ui::RenderConfig;
 use inquire::{InquireError, Select, Text};
 use tokio::sync::{mpsc, oneshot};
-use victor::permission::{
-    Answer, ApprovalRequest, Approver, Decision, GrantScope, PermissionKey, RuleEffect, Rules, literal,
-};
+use victor::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, RuleEffect, Rules};
 use victor::tool::Preview;
 
 use crate::exit::Failure;
@@ -200,55 +198,20 @@ fn denied_with(reason: &str) -> Decision {
     }
 }
 
-/// The rules that would allow exactly this call; none where no allow rule helps or none can be written.
+/// The rules that would allow such a call for good; none where a rule that asks would still ask.
 fn rules_for(request: &ApprovalRequest, rules: &Rules) -> Vec<String> {
     let asked_by_rule = |key| rules.strictest(&request.tool, key).is_some_and(|r| r.effect() == RuleEffect::Ask);
-    let hopeless = match request.keys.as_slice() {
+    let asks_anyway = match request.keys.as_slice() {
         [] => asked_by_rule(None),
         keys => keys.iter().any(|k| asked_by_rule(Some(k))),
     };
-    if request.leaves_sandbox || hopeless {
-        return Vec::new();
-    }
-    if request.keys.is_empty() {
-        return vec![request.tool.clone()];
-    }
-    // Files that a command writes to are allowed with the command.
-    let is_path = |key: &&PermissionKey| matches!(key, PermissionKey::Path { .. });
-    let (paths, others): (Vec<_>, Vec<_>) = request.keys.iter().partition(is_path);
-    let keys = if others.is_empty() { paths } else { others };
-    let patterns: Option<Vec<String>> = keys.into_iter().map(pattern_for).collect();
-    let mut rules: Vec<String> =
-        patterns.unwrap_or_default().into_iter().map(|p| format!("{}({p})", request.tool)).collect();
-    rules.dedup();
-    rules
-}
-
-fn pattern_for(key: &PermissionKey) -> Option<String> {
-    let pattern = match key {
-        PermissionKey::Path { relative: Some(path), outside: false, .. } => glob_literal(path),
-        PermissionKey::Command { text } => literal(text),
-        PermissionKey::Host { host } => literal(host),
-        PermissionKey::Path { .. } | PermissionKey::UnsplitCommand { .. } => return None,
-    };
-    (!pattern.is_empty() && pattern.trim() == pattern && !pattern.contains(char::is_control)).then_some(pattern)
-}
-
-fn glob_literal(path: &str) -> String {
-    let mut literal = String::new();
-    for c in path.chars() {
-        if "*?[]{}\\!".contains(c) {
-            literal.push('\\');
-        }
-        literal.push(c);
-    }
-    literal
+    if asks_anyway { Vec::new() } else { request.allow_rules() }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use victor::permission::Rule;
+    use victor::permission::{PermissionKey, Rule};
 
     use super::*;
 

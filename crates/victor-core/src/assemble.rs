@@ -7,6 +7,9 @@ use crate::message::{Block, Message, Role, Thinking, ToolCall};
 use crate::provider::{Chunk, StopReason};
 use crate::usage::Usage;
 
+/// What stands for the arguments of a call that the length limit cut off before them; no JSON, so it never runs.
+const CUT_OFF: &str = "(cut off by the length limit)";
+
 /// A whole answer of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
@@ -84,6 +87,13 @@ impl Assembler {
     pub fn finish(mut self, first_call: u64) -> Option<Completion> {
         let stop = self.stop.take()?;
         self.parts.sort_by_key(|(index, _)| *index);
+        if stop == StopReason::MaxTokens
+            && let Some((_, Part::Call { args, .. })) = self.parts.last_mut()
+            && args.trim().is_empty()
+        {
+            // Cut off before its arguments came: not a call without any.
+            CUT_OFF.clone_into(args);
+        }
         let mut next = first_call;
         let content = self.parts.into_iter().filter_map(|(_, part)| block(part, &self.wire, &mut next)).collect();
         Some(Completion {

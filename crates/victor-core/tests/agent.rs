@@ -13,11 +13,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use victor_core::agent::{Agent, AgentSpec, DryRun, Outcome, Status};
+use victor_core::compact::{CompactRequest, Compaction, Compactor};
 use victor_core::error::{ProviderError, ProviderErrorKind, ToolError, VictorError};
 use victor_core::event::{Event, EventKind};
 use victor_core::hook::{AfterTool, BeforeTool, Hook, PlannedCall};
 use victor_core::memory::MemoryStore;
-use victor_core::message::Role;
+use victor_core::message::{Message, Role};
 use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, Rule, RuleEffect, Rules};
 use victor_core::provider::{Chunk, StopReason};
 use victor_core::request::OutputSchema;
@@ -25,7 +26,7 @@ use victor_core::runtime::{Runtime, RuntimeBuilder};
 use victor_core::session::{Entry, SessionStore};
 use victor_core::testing::{ScriptedProvider, TestClock, reply_calls, reply_text};
 use victor_core::tool::{DynTool, Effects, Plan, Tool, ToolCx, ToolOutput, erase};
-use victor_core::usage::{Budget, Limit, NanoUsd};
+use victor_core::usage::{Budget, Limit, NanoUsd, Usage};
 
 #[derive(Deserialize, JsonSchema)]
 struct NoteArgs {
@@ -455,4 +456,68 @@ async fn a_session_keeps_its_mode_for_whoever_opens_it() {
     drop(chat);
     agent.chat(Some(id)).run("write it").await.unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 0, "a session in plan mode wrote");
+}
+
+#[tokio::test]
+async fn what_a_child_was_denied_and_used_stands_in_the_outcome_of_the_root() {
+    let inner = ScriptedProvider::new([reply_calls(&[text_args("a")]), reply_text("I may not.")]);
+    let outer = ScriptedProvider::new([reply_calls(&[("ask", json!({ "task": "note it" }))]), reply_text("no")]);
+    let (tool, _) = note(Effects::EXECUTE);
+    let rt = runtime().build().unwrap();
+    let child = agent(&inner, &rt, tool).await;
+    let (other, _) = note(Effects::READ);
+    let parent = Agent::builder().model(outer.model()).tool(other).tool(child.as_tool("ask", "Asks.")).build(&rt).await;
+    let outcome = parent.unwrap().run("go").await.unwrap();
+    assert_eq!(outcome.denied.iter().map(|d| d.tool.as_str()).collect::<Vec<_>>(), ["note"]);
+}
+
+#[tokio::test]
+async fn a_call_that_was_cut_off_before_its_arguments_does_not_run() {
+    struct Bare(Arc<AtomicUsize>);
+    #[derive(Deserialize, JsonSchema)]
+    struct Nothing {}
+    impl Tool for Bare {
+        const NAME: &'static str = "bare";
+        type Args = Nothing;
+        fn description(&self) -> Cow<'static, str> {
+            "Needs no arguments.".into()
+        }
+        fn effects(&self) -> Effects {
+            Effects::READ
+        }
+        async fn plan(&self, _: Nothing, _: &ToolCx) -> Result<Plan, ToolError> {
+            let calls = Arc::clone(&self.0);
+            Ok(Plan::new(Effects::READ, move |_, _| async move {
+                calls.fetch_add(1, Ordering::SeqCst);
+                Ok(ToolOutput::text("done"))
+            }))
+        }
+    }
+    let call = |stop| vec![Ok(Chunk::ToolCall { index: 0, id: None, name: "bare".into() }), Ok(Chunk::Stop(stop))];
+    for (stop, runs) in [(StopReason::ToolUse, 1), (StopReason::MaxTokens, 0)] {
+        let provider = ScriptedProvider::new([call(stop), reply_text("ok")]);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let rt = runtime().build().unwrap();
+        agent(&provider, &rt, erase(Bare(Arc::clone(&calls)))).await.run("go").await.unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), runs);
+    }
+}
+
+#[tokio::test]
+async fn a_compaction_that_gained_nothing_is_paid_all_the_same() {
+    struct Vain;
+    #[async_trait]
+    impl Compactor for Vain {
+        async fn compact(&self, _: CompactRequest<'_>) -> Compaction {
+            let usage = Usage { input: 70, output: 7, ..Usage::default() };
+            Compaction { summary: Message::user("long ".repeat(9000)), keep_from: 1, usage }
+        }
+    }
+    let provider = ScriptedProvider::new([]);
+    let mut model = provider.model();
+    Arc::make_mut(&mut model.info).context_window = Some(100);
+    let rt = runtime().compactor(Arc::new(Vain)).build().unwrap();
+    let agent = Agent::builder().model(model).build(&rt).await.unwrap();
+    let outcome = agent.run("please ".repeat(200)).await.unwrap();
+    assert_eq!((outcome.limit, outcome.usage.total()), (Some(Limit::Context), 77));
 }

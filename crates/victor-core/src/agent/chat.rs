@@ -18,7 +18,7 @@ use crate::request::CallCx;
 use crate::session::{Entry, NewSession, SavedFile, SessionSettings, StoredEntry};
 
 use super::Agent;
-use super::driver::{Shortened, compact};
+use super::driver::compact;
 use super::log::SessionLog;
 use super::outcome::{Outcome, Suspended};
 use super::run::Run;
@@ -218,14 +218,12 @@ impl Chat {
         let inner = &agent.inner.runtime.inner;
         let cx = CallCx { cancel: inner.cancel.child_token(), idle_timeout: inner.idle_timeout };
         let log = state.doubted();
-        let made =
+        let (_, made) =
             compact(inner.compactor.as_ref(), agent.model(), &mut state.conversation, log.as_deref(), cx).await?;
         state.sure();
-        let Some(Shortened { before, after, .. }) = made else {
-            return Err(ConfigurationError::new("there is nothing to make shorter").into());
-        };
-        state.context = after + text_tokens(&agent.inner.system);
-        Ok(Compacted { before, after })
+        let made = made.ok_or_else(|| ConfigurationError::new("there is nothing to make shorter"))?;
+        state.context = made.after + text_tokens(&agent.inner.system);
+        Ok(made)
     }
 
     /// How full the model's window is.

@@ -22,6 +22,7 @@ use crate::session::Entry;
 use crate::usage::{Limit, Usage};
 
 use super::AgentParts;
+use super::chat::Compacted;
 use super::dispatch::RunScope;
 use super::log::SessionLog;
 use super::machine::{Answered, End, Machine, Recovery, Step};
@@ -266,9 +267,10 @@ impl Driver<'_> {
         self.begin().await?;
         let compactor = Arc::clone(&self.scope.inner.runtime.inner.compactor);
         let (cx, log) = (self.call_cx(), self.log.as_deref());
-        match compact(compactor.as_ref(), &self.model, self.conversation, log, cx).await? {
-            Some(Shortened { before, after, usage }) => {
-                self.scope.inner.ledger.book(&self.model, usage);
+        let (usage, gained) = compact(compactor.as_ref(), &self.model, self.conversation, log, cx).await?;
+        self.scope.inner.ledger.book(&self.model, usage);
+        match gained {
+            Some(Compacted { before, after }) => {
                 self.context = after + text_tokens(&self.parts.system);
                 self.emit(EventKind::Compacted { before, after }).await;
                 self.machine.compacted(before, after).map_err(|e| VictorError::Internal(e.to_string()))
@@ -430,42 +432,36 @@ fn last_text(conversation: &Conversation) -> String {
     said.filter(|m| m.role == Role::Assistant).map(|m| m.text()).find(|t| !t.is_empty()).unwrap_or_default()
 }
 
-/// What a compaction brought: estimated tokens before and after, and what it used.
-pub(super) struct Shortened {
-    pub(super) before: u64,
-    pub(super) after: u64,
-    usage: Usage,
-}
-
-/// Makes a conversation shorter, in the log too. `None` where nothing could be gained, or it was cancelled.
+/// Makes a conversation shorter, in the log too. Tells what that used, and what it brought: `None` where nothing could
+/// be gained, or it was cancelled.
 pub(super) async fn compact(
     compactor: &dyn Compactor,
     model: &Model,
     conversation: &mut Conversation,
     log: Option<&SessionLog>,
     cx: CallCx,
-) -> Result<Option<Shortened>, VictorError> {
+) -> Result<(Usage, Option<Compacted>), VictorError> {
     let weight = |c: &Conversation| c.messages().iter().map(|m| message_tokens(m)).sum::<u64>();
     let before = weight(conversation);
     let cancel = cx.cancel.clone();
     let request = CompactRequest { conversation, model, cx };
     let making = std::panic::AssertUnwindSafe(compactor.compact(request)).catch_unwind();
-    let Some(Ok(made)) = cancel.run_until_cancelled(making).await else { return Ok(None) };
+    let Some(Ok(made)) = cancel.run_until_cancelled(making).await else { return Ok((Usage::default(), None)) };
     let Compaction { summary, keep_from, usage } = made;
     if cancel.is_cancelled() {
-        return Ok(None);
+        return Ok((usage, None));
     }
     let mut shorter = conversation.clone();
     shorter.compact(summary.clone(), keep_from);
     let after = weight(&shorter);
     if after >= before {
-        return Ok(None);
+        return Ok((usage, None));
     }
     if let Some(log) = log {
         log.append(vec![Entry::Compaction { summary, keep_from }]).await?;
     }
     *conversation = shorter;
-    Ok(Some(Shortened { before, after, usage }))
+    Ok((usage, Some(Compacted { before, after })))
 }
 
 async fn after(time: Option<Duration>) {

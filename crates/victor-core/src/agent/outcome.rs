@@ -73,9 +73,9 @@ pub struct Outcome {
     pub cost: Option<NanoUsd>,
     /// Model calls that answered.
     pub turns: u32,
-    /// The names of the tools that ran, each once, in the order of their first call.
+    /// The names of the tools that ran, those of its children among them, each once, in the order of their first call.
     pub tools_used: Vec<String>,
-    /// The calls that were denied.
+    /// The calls that were denied, those of its children among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<Denial>,
     /// The limit that was reached.

@@ -303,6 +303,12 @@ pub(super) async fn run_child(
         slot: Arc::clone(&slot),
     };
     let outcome = driver.drive().await.outcome;
+    for denial in &outcome.denied {
+        parent.note_denial(&denial.tool, &denial.reason);
+    }
+    for tool in &outcome.tools_used {
+        parent.note_use(tool);
+    }
     emitter.emit(EventKind::Finished { outcome: Box::new(outcome.clone()) }).await;
     match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(e) => Err(e),

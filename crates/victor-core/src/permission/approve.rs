@@ -1,6 +1,7 @@
 //! Whoever is asked: a person at a terminal, a client over a wire, or nobody.
 
 use async_trait::async_trait;
+use globset::escape;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,40 @@ pub struct ApprovalRequest {
     pub reason: String,
     /// Whether it would leave the sandbox, which a general yes does not answer.
     pub leaves_sandbox: bool,
+}
+
+impl ApprovalRequest {
+    /// The rules that allow this call and others of the same keys: one for each key, as each has to be allowed. A file
+    /// that a command redirects needs none. None at all where no rule helps: outside the sandbox, and for a line that
+    /// could not be split.
+    #[must_use]
+    pub fn allow_rules(&self) -> Vec<String> {
+        if self.leaves_sandbox {
+            return Vec::new();
+        }
+        let is_path = |k: &&PermissionKey| matches!(k, PermissionKey::Path { .. });
+        let (paths, others): (Vec<_>, Vec<_>) = self.keys.iter().partition(is_path);
+        let keys = if others.is_empty() { paths } else { others };
+        if keys.is_empty() {
+            return vec![self.tool.clone()];
+        }
+        let patterns: Option<Vec<String>> = keys.into_iter().map(pattern_of).collect();
+        let mut rules: Vec<String> =
+            patterns.unwrap_or_default().into_iter().map(|p| format!("{}({p})", self.tool)).collect();
+        rules.dedup();
+        rules
+    }
+}
+
+/// The pattern that fits this key and no other; `None` where none can be written.
+fn pattern_of(key: &PermissionKey) -> Option<String> {
+    let pattern = match key {
+        PermissionKey::Path { relative: Some(path), .. } | PermissionKey::Path { absolute: path, .. } => escape(path),
+        PermissionKey::Command { text } => literal(text),
+        PermissionKey::Host { host } => literal(host),
+        PermissionKey::UnsplitCommand { .. } => return None,
+    };
+    (!pattern.is_empty() && pattern.trim() == pattern && !pattern.contains(char::is_control)).then_some(pattern)
 }
 
 /// How long a yes holds.
@@ -84,34 +119,15 @@ pub struct DenyAll;
 #[async_trait]
 impl Approver for DenyAll {
     async fn ask(&self, request: &ApprovalRequest) -> Answer {
-        let how = match rules_for(request) {
+        let quoted = |rule: &String| format!("--allow '{}'", rule.replace('\'', r"'\''"));
+        let how = match request.allow_rules().iter().map(quoted).collect::<Vec<_>>().join(" ") {
             _ if request.leaves_sandbox => "run with --sandbox off to allow it".to_owned(),
-            Some(rules) => format!("allow it with {rules} or answer all questions with --yes"),
-            None => "answer all questions with --yes to allow it".to_owned(),
+            none if none.is_empty() => "answer all questions with --yes to allow it".to_owned(),
+            rules => format!("allow it with {rules} or answer all questions with --yes"),
         };
         let reason = format!("{}; nobody can be asked here: {how}", request.reason);
         Answer::Decided(Decision::Deny { reason })
     }
-}
-
-/// The rules that would have allowed what was asked: one for each key, as each has to be allowed. A file that a command
-/// redirects needs none; a line that could not be split is allowed by none.
-fn rules_for(request: &ApprovalRequest) -> Option<String> {
-    if request.keys.iter().any(|k| matches!(k, PermissionKey::UnsplitCommand { .. })) {
-        return None;
-    }
-    let is_path = |k: &&PermissionKey| matches!(k, PermissionKey::Path { .. });
-    let (paths, others): (Vec<_>, Vec<_>) = request.keys.iter().partition(is_path);
-    let keys = if others.is_empty() { paths } else { others };
-    if keys.is_empty() {
-        return Some(format!("--allow '{}'", request.tool));
-    }
-    let quoted = |key: &PermissionKey| {
-        let pattern = if is_path(&key) { key.to_string() } else { literal(&key.to_string()) };
-        pattern.replace('\'', r"'\''")
-    };
-    let rules: Vec<_> = keys.iter().map(|key| format!("--allow '{}({})'", request.tool, quoted(key))).collect();
-    Some(rules.join(" "))
 }
 
 /// Says yes to every question (`--yes`), except to leave the sandbox.
