@@ -16,6 +16,7 @@ pub mod estimate;
 pub mod event;
 pub mod hook;
 pub mod id;
+pub mod idempotency;
 pub mod memory;
 pub mod message;
 pub mod permission;
@@ -27,5 +28,6 @@ pub mod session;
 pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod token;
 pub mod tool;
 pub mod usage;

@@ -106,6 +106,12 @@ impl Runtime {
         &self.inner.clock
     }
 
+    /// What holds for agents whose spec leaves it open.
+    #[must_use]
+    pub fn defaults(&self) -> &AgentSpec {
+        &self.inner.defaults
+    }
+
     /// The saved profiles, by name.
     #[must_use]
     pub fn profiles(&self) -> &BTreeMap<String, Profile> {

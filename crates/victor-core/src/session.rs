@@ -178,6 +178,14 @@ pub struct SessionFilter {
 /// A store of sessions. What it has acknowledged survives the end of the process.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
+    /// Whether it can be written to now.
+    ///
+    /// # Errors
+    /// It cannot; says why.
+    async fn check(&self) -> Result<(), SessionError> {
+        Ok(())
+    }
+
     /// Begins a session.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ impl Chat {
     /// It does not exist or is not configured; the chat is as before.
     pub async fn switch(&mut self, selector: impl Into<Selector>) -> Result<(), VictorError> {
         let selector = selector.into();
-        let agent = self.agent.remade(selector.clone(), self.agent.mode()).await?;
+        let agent = self.agent.with_selector(selector.clone()).await?;
         self.change(|settings| settings.selector = selector).await?;
         self.agent = agent;
         Ok(())
@@ -177,10 +177,53 @@ impl Chat {
     /// # Errors
     /// The session cannot be written.
     pub async fn set_mode(&mut self, mode: Mode) -> Result<(), VictorError> {
-        let agent = self.agent.remade(self.agent.inner.spec.selector.clone(), mode).await?;
+        let agent = self.agent.with_mode(mode).await?;
         self.change(|settings| settings.mode = Some(mode)).await?;
         self.agent = agent;
         Ok(())
+    }
+
+    /// Another profile holds from now on, with its provider, model and mode instead of what was switched to before.
+    ///
+    /// # Errors
+    /// It does not exist, or what it names is not configured; the chat is as before.
+    pub async fn set_profile(&mut self, name: &str) -> Result<(), VictorError> {
+        let agent = self.agent.with_profile(name).await?;
+        let name = name.to_owned();
+        self.change(|settings| {
+            settings.profile = Some(name);
+            settings.selector = Selector::default();
+            settings.mode = None;
+        })
+        .await?;
+        self.agent = agent;
+        Ok(())
+    }
+
+    /// The title that lists show from now on.
+    ///
+    /// # Errors
+    /// The session cannot be written.
+    pub async fn set_title(&mut self, title: impl Into<String>) -> Result<(), VictorError> {
+        let title = Some(title.into());
+        self.change(|settings| settings.title = title).await
+    }
+
+    /// What was saved of how this chat is answered; empty where it follows its agent.
+    ///
+    /// # Errors
+    /// The session cannot be read.
+    pub async fn settings(&mut self) -> Result<SessionSettings, VictorError> {
+        Ok(self.ready(Save::WithFirstWord).await?.settings.clone())
+    }
+
+    /// The chat with what was allowed for its session before, shared: what this one is allowed is added.
+    #[must_use]
+    pub fn with_grants(self, grants: Arc<Mutex<Grants>>) -> Self {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.grants = grants;
+        }
+        self
     }
 
     /// Adds a message of the user that nobody answers yet: the output of a command of their own, say.
@@ -425,7 +468,7 @@ async fn load(agent: &Agent, session: &SessionId, origin: Origin, state: &mut Ch
             let workspace = inner.workspace.root.to_string_lossy().into_owned();
             let new = NewSession {
                 id: session.clone(),
-                owner: inner.owner.clone(),
+                owner: agent.owner(),
                 workspace: Some(workspace),
                 at: clock.now(),
             };

@@ -74,45 +74,89 @@ impl AgentBuilder {
     /// # Errors
     /// As [`Agent::create`].
     pub async fn build(self, runtime: &Runtime) -> Result<Agent, VictorError> {
-        let spec = complete(runtime, self.spec)?;
+        let spec = complete(runtime, self.spec.clone())?;
         let model = match self.model {
             Some(model) => model,
             None => resolve(runtime, &spec.selector).await?,
         };
-        let mut agent = assemble(runtime, spec, model, self.tools).await?;
+        let mut agent = assemble(runtime, self.spec, spec, model, self.tools).await?;
         agent.approver = self.approver;
         Ok(agent)
     }
 }
 
 pub(super) async fn create(runtime: &Runtime, spec: AgentSpec) -> Result<Agent, VictorError> {
+    let asked = spec.clone();
     let spec = complete(runtime, spec)?;
     let model = resolve(runtime, &spec.selector).await?;
-    assemble(runtime, spec, model, Vec::new()).await
+    assemble(runtime, asked, spec, model, Vec::new()).await
 }
 
 impl Agent {
-    /// The agent that a session's settings ask for: itself, where they say nothing else.
+    /// The agent that a session's settings ask for. What was asked of the agent itself comes first; an agent of a named
+    /// profile takes nothing from the session.
     pub(super) async fn under(&self, settings: &SessionSettings) -> Result<Self, VictorError> {
-        let own = &self.inner.spec.selector;
-        let selector = if settings.selector == Selector::default() { own } else { &settings.selector };
-        let mode = settings.mode.unwrap_or(self.mode());
-        if selector == own && mode == self.mode() {
+        let asked = &self.inner.asked;
+        if asked.profile.is_some() {
             return Ok(self.clone());
         }
-        self.remade(selector.clone(), mode).await
+        let base = match &settings.profile {
+            Some(name) => self.with_profile(name).await?,
+            None => self.clone(),
+        };
+        let selector = match &asked.selector {
+            Selector { provider: None, model: None } if settings.selector != Selector::default() => {
+                settings.selector.clone()
+            }
+            Selector { provider: None, model: Some(model) } if !model.contains('/') => {
+                Selector { provider: settings.selector.provider.clone(), model: Some(model.clone()) }
+            }
+            _ => base.inner.spec.selector.clone(),
+        };
+        let mode = asked.mode.or(settings.mode).unwrap_or(base.mode());
+        if selector == base.inner.spec.selector && mode == base.mode() {
+            return Ok(base);
+        }
+        base.remade(asked.clone(), selector, mode).await
     }
 
-    /// The same agent with another model or mode.
-    pub(super) async fn remade(&self, selector: Selector, mode: Mode) -> Result<Self, VictorError> {
+    /// The same agent, asked for another model.
+    pub(super) async fn with_selector(&self, selector: Selector) -> Result<Self, VictorError> {
+        let asked = AgentSpec { selector: selector.clone(), ..self.inner.asked.clone() };
+        self.remade(asked, selector, self.mode()).await
+    }
+
+    /// The same agent, asked for another mode.
+    pub(super) async fn with_mode(&self, mode: Mode) -> Result<Self, VictorError> {
+        let asked = AgentSpec { mode: Some(mode), ..self.inner.asked.clone() };
+        self.remade(asked, self.inner.spec.selector.clone(), mode).await
+    }
+
+    /// The same agent, asked for another profile with all that it names.
+    pub(super) async fn with_profile(&self, name: &str) -> Result<Self, VictorError> {
+        let mut asked = self.inner.asked.clone();
+        (asked.profile, asked.selector, asked.mode) = (Some(name.to_owned()), Selector::default(), None);
+        let spec = complete(&self.inner.runtime, asked.clone())?;
+        let model = resolve(&self.inner.runtime, &spec.selector).await?;
+        self.made(asked, spec, model).await
+    }
+
+    async fn remade(&self, asked: AgentSpec, selector: Selector, mode: Mode) -> Result<Self, VictorError> {
         let same = selector == self.inner.spec.selector;
         let mut spec = self.inner.spec.clone();
-        spec.selector = selector;
-        spec.mode = Some(mode);
-        let runtime = &self.inner.runtime;
-        let model = if same { self.inner.model.clone() } else { resolve(runtime, &spec.selector).await? };
-        let mut agent = assemble(runtime, spec, model, self.inner.own_tools.clone()).await?;
+        (spec.selector, spec.mode) = (selector, Some(mode));
+        let model = match same {
+            true => self.inner.model.clone(),
+            false => resolve(&self.inner.runtime, &spec.selector).await?,
+        };
+        self.made(asked, spec, model).await
+    }
+
+    /// With everything that was handed to this one.
+    async fn made(&self, asked: AgentSpec, spec: AgentSpec, model: Model) -> Result<Self, VictorError> {
+        let mut agent = assemble(&self.inner.runtime, asked, spec, model, self.inner.own_tools.clone()).await?;
         agent.approver.clone_from(&self.approver);
+        agent.owner.clone_from(&self.owner);
         Ok(agent)
     }
 }
@@ -146,6 +190,7 @@ async fn resolve(runtime: &Runtime, selector: &Selector) -> Result<Model, Victor
 
 async fn assemble(
     runtime: &Runtime,
+    asked: AgentSpec,
     spec: AgentSpec,
     model: Model,
     own_tools: Vec<Arc<dyn DynTool>>,
@@ -180,9 +225,10 @@ async fn assemble(
         own_tools,
         system,
         parts,
+        asked,
         spec,
     };
-    Ok(Agent { inner: Arc::new(inner), approver: None })
+    Ok(Agent { inner: Arc::new(inner), approver: None, owner: None })
 }
 
 /// A cost limit needs a price.

@@ -45,10 +45,13 @@ use crate::usage::Budget;
 pub struct Agent {
     inner: Arc<AgentInner>,
     approver: Option<Arc<dyn Approver>>,
+    owner: Option<Arc<str>>,
 }
 
 struct AgentInner {
     runtime: Runtime,
+    /// What was asked for, before profile and defaults filled the rest.
+    asked: AgentSpec,
     spec: AgentSpec,
     model: Model,
     mode: Mode,
@@ -128,6 +131,13 @@ impl Agent {
         self
     }
 
+    /// The same agent; sessions that it begins belong to `owner` instead of the runtime's.
+    #[must_use]
+    pub fn with_owner(mut self, owner: impl Into<Arc<str>>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
     /// The model that answers.
     #[must_use]
     pub fn model(&self) -> &Model {
@@ -161,6 +171,10 @@ impl Agent {
     fn approver(&self) -> Arc<dyn Approver> {
         let own = self.approver.as_ref();
         Arc::clone(own.unwrap_or(&self.inner.runtime.inner.approver))
+    }
+
+    fn owner(&self) -> String {
+        self.owner.as_deref().unwrap_or(&self.inner.runtime.inner.owner).to_owned()
     }
 
     async fn fallbacks(&self) -> VecDeque<Model> {
