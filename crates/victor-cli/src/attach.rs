@@ -116,7 +116,7 @@ fn block(shown: &Path, real: &Path) -> Result<Block, Failure> {
         return Err(fail(what));
     }
     match String::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(Block::text(fenced(shown, &text))),
+        Ok(text) if !text.contains('\0') => Ok(Block::text_file(&shown.display().to_string(), &text)),
         _ => Err(fail("is neither a text (UTF-8) nor an image (PNG, JPEG, GIF, WebP)".to_owned())),
     }
 }
@@ -137,14 +137,6 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
         _ => None,
     }
-}
-
-/// The text in a fence that is longer than any in it, under its path.
-fn fenced(path: &Path, text: &str) -> String {
-    let runs = text.lines().map(|l| l.trim_start().chars().take_while(|c| *c == '`').count());
-    let fence = "`".repeat(runs.max().unwrap_or(0).max(2) + 1);
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    format!("\n{}:\n{fence}\n{text}{end}{fence}", path.display())
 }
 
 /// What follows each `@` that begins a word; `@"a b"` may hold spaces.

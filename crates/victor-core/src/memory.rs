@@ -1,20 +1,34 @@
-//! Sessions and blobs in memory: for runs that nobody keeps, and for tests.
+//! Sessions, tokens and idempotency keys in memory: for runs that nobody keeps, and for tests.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::error::SessionError;
 use crate::id::{SessionId, Timestamp};
+use crate::idempotency::{IdempotencyKey, IdempotencyStore, KeptAnswer, Known};
 use crate::message::Role;
 use crate::session::{Claim, Entry, NewSession, SessionFilter, SessionInfo, SessionStore, StoredEntry};
+use crate::token::{NewToken, TokenHash, TokenInfo, TokenStore};
+
+/// Idempotency keys that are kept at most; the oldest make room.
+const KEYS: usize = 10_000;
 
 /// Sessions that live as long as this value.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     sessions: Arc<Mutex<BTreeMap<SessionId, Saved>>>,
     held: Arc<Mutex<HashMap<SessionId, String>>>,
+    tokens: Arc<Mutex<Vec<(TokenHash, TokenInfo)>>>,
+    keys: Arc<Mutex<Keys>>,
+}
+
+/// Idempotency keys in the order in which they came.
+#[derive(Debug, Default)]
+struct Keys {
+    order: VecDeque<(Timestamp, IdempotencyKey)>,
+    known: HashMap<IdempotencyKey, (String, Option<KeptAnswer>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -188,5 +202,76 @@ impl SessionStore for MemoryStore {
         let count = sessions.len();
         sessions.retain(|id, s| s.info.updated_at >= before || held.contains_key(id));
         Ok((count - sessions.len()) as u64)
+    }
+}
+
+#[async_trait]
+impl TokenStore for MemoryStore {
+    async fn create_token(&self, new: NewToken) -> Result<(), SessionError> {
+        let mut tokens = lock(&self.tokens);
+        if tokens.iter().any(|(_, t)| t.name == new.name && t.is_valid(new.at)) {
+            return Err(crate::token::name_taken(&new.name));
+        }
+        let NewToken { id, name, hash, scopes, at, expires_at } = new;
+        tokens.push((hash, TokenInfo { id, name, scopes, created_at: at, expires_at, revoked_at: None }));
+        Ok(())
+    }
+
+    async fn find_token(&self, hash: &TokenHash) -> Result<Option<TokenInfo>, SessionError> {
+        Ok(lock(&self.tokens).iter().find(|(h, _)| h == hash).map(|(_, token)| token.clone()))
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenInfo>, SessionError> {
+        Ok(lock(&self.tokens).iter().map(|(_, token)| token.clone()).collect())
+    }
+
+    async fn revoke_token(&self, name_or_id: &str, at: Timestamp) -> Result<bool, SessionError> {
+        let mut tokens = lock(&self.tokens);
+        let named = |t: &&mut TokenInfo| t.is_valid(at) && (t.name == name_or_id || t.id == name_or_id);
+        let found = tokens.iter_mut().map(|(_, token)| token).find(named);
+        Ok(found.map(|token| token.revoked_at = Some(at)).is_some())
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for MemoryStore {
+    async fn begin(
+        &self,
+        key: &IdempotencyKey,
+        request: &str,
+        at: Timestamp,
+        since: Timestamp,
+    ) -> Result<Known, SessionError> {
+        let mut guard = lock(&self.keys);
+        let keys = &mut *guard;
+        while keys.order.front().is_some_and(|(at, _)| *at < since || keys.known.len() >= KEYS) {
+            if let Some((_, old)) = keys.order.pop_front() {
+                keys.known.remove(&old);
+            }
+        }
+        match keys.known.get(key) {
+            Some((known, _)) if known != request => Ok(Known::Other),
+            Some((_, None)) => Ok(Known::Begun),
+            Some((_, Some(answer))) => Ok(Known::Answered(answer.clone())),
+            None => {
+                keys.known.insert(key.clone(), (request.to_owned(), None));
+                keys.order.push_back((at, key.clone()));
+                Ok(Known::New)
+            }
+        }
+    }
+
+    async fn answered(&self, key: &IdempotencyKey, answer: KeptAnswer) -> Result<(), SessionError> {
+        if let Some((_, kept)) = lock(&self.keys).known.get_mut(key) {
+            *kept = Some(answer);
+        }
+        Ok(())
+    }
+
+    async fn give_back(&self, key: &IdempotencyKey) -> Result<(), SessionError> {
+        let mut keys = lock(&self.keys);
+        keys.known.remove(key);
+        keys.order.retain(|(_, k)| k != key);
+        Ok(())
     }
 }

@@ -107,6 +107,15 @@ impl Block {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
+
+    /// A text file for the model to see: in a fence that is longer than any in it, under its name.
+    #[must_use]
+    pub fn text_file(name: &str, text: &str) -> Self {
+        let runs = text.lines().map(|l| l.trim_start().chars().take_while(|c| *c == '`').count());
+        let fence = "`".repeat(runs.max().unwrap_or(0).max(2) + 1);
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        Self::text(format!("\n{name}:\n{fence}\n{text}{end}{fence}"))
+    }
 }
 
 /// An image or another file in a message.

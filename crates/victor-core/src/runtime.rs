@@ -151,6 +151,25 @@ impl Runtime {
         extensions.get(&TypeId::of::<T>()).and_then(|v| Arc::clone(v).downcast().ok())
     }
 
+    /// Runs work of a door beside its callers: counted like a run, so that a shutdown waits for it.
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tracker.spawn(work);
+    }
+
+    /// Waits until a shutdown has cancelled what did not end within its grace.
+    pub async fn cancelled(&self) {
+        self.inner.cancel.cancelled().await;
+    }
+
+    /// Whether it is shutting down: no new run begins.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.tracker.is_closed()
+    }
+
     /// Lets running runs end within `grace`, then cancels them and waits for them to settle. No run can be started
     /// afterwards. Tells whether all ended by themselves.
     pub async fn shutdown(&self, grace: Duration) -> bool {

@@ -133,3 +133,10 @@ pub trait TokenStore: Send + Sync + 'static {
     /// The store failed.
     async fn revoke_token(&self, name_or_id: &str, at: Timestamp) -> Result<bool, SessionError>;
 }
+
+/// The error for a name that a valid token has already.
+#[must_use]
+pub fn name_taken(name: &str) -> SessionError {
+    let holder = "a token of this name that is still valid; revoke it first, or take another name".to_owned();
+    SessionError::Conflict { session: name.to_owned(), holder }
+}

@@ -1,0 +1,80 @@
+//! The door itself: what all requests share, and the router made of the table of endpoints.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
+use victor_core::error::ConfigurationError;
+use victor_core::id::Timestamp;
+use victor_core::runtime::Runtime;
+
+use crate::approvals::Approvals;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::idempotency::Repeats;
+use crate::meters::Meters;
+use crate::runs::Runs;
+use crate::turns::Turns;
+use crate::{gate, idempotency, routes};
+
+/// What all requests share. Cloning is cheap and gives the same door.
+#[derive(Clone)]
+pub(crate) struct Door {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) runtime: Runtime,
+    pub(crate) config: Config,
+    pub(crate) gate: Gate,
+    pub(crate) meters: Meters,
+    pub(crate) runs: Runs,
+    pub(crate) approvals: Arc<Approvals>,
+    pub(crate) repeats: Repeats,
+    pub(crate) turns: Turns,
+    /// Room for further runs.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) started: Timestamp,
+}
+
+impl std::ops::Deref for Door {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl Door {
+    pub(crate) fn new(runtime: Runtime, config: Config) -> Result<Self, ConfigurationError> {
+        let inner = Inner {
+            gate: Gate::new(&config)?,
+            meters: Meters::default(),
+            runs: Runs::new(Arc::clone(runtime.clock())),
+            approvals: Arc::default(),
+            repeats: Repeats::default(),
+            turns: Turns::default(),
+            room: Arc::new(Semaphore::new(config.max_runs)),
+            started: runtime.clock().now(),
+            runtime,
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn router<S>(&self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let mut router = Router::new();
+        for endpoint in routes::table() {
+            let route = match endpoint.repeats {
+                false => endpoint.route,
+                true => endpoint.route.layer(from_fn_with_state(self.clone(), idempotency::once)),
+            };
+            router = router.route(&endpoint.path, route);
+        }
+        gate::before(router, self).with_state(self.clone())
+    }
+}

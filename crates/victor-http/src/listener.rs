@@ -1,0 +1,1 @@
+//! A listener for the door.
