@@ -1,10 +1,12 @@
 //! The door itself: what all requests share, and the router made of the table of endpoints.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tower_http::cors::CorsLayer;
 use victor_core::error::ConfigurationError;
 use victor_core::id::Timestamp;
 use victor_core::runtime::Runtime;
@@ -14,6 +16,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::idempotency::Repeats;
 use crate::meters::Meters;
+use crate::routes::Seen;
 use crate::runs::Runs;
 use crate::turns::Turns;
 use crate::{gate, idempotency, routes};
@@ -28,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
     pub(crate) config: Config,
     pub(crate) gate: Gate,
+    pub(crate) cors: Option<CorsLayer>,
     pub(crate) meters: Meters,
     pub(crate) runs: Runs,
     pub(crate) approvals: Arc<Approvals>,
@@ -36,6 +40,10 @@ pub(crate) struct Inner {
     /// Room for further runs.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) started: Timestamp,
+    /// What was seen of the store lately.
+    pub(crate) seen: Seen,
+    /// The OpenAPI document, once it was asked for.
+    pub(crate) document: OnceLock<Bytes>,
 }
 
 impl std::ops::Deref for Door {
@@ -49,7 +57,8 @@ impl std::ops::Deref for Door {
 impl Door {
     pub(crate) fn new(runtime: Runtime, config: Config) -> Result<Self, ConfigurationError> {
         let inner = Inner {
-            gate: Gate::new(&config)?,
+            gate: Gate::new(&config, runtime.clock())?,
+            cors: config.cors.as_ref().map(gate::cors_layer).transpose()?,
             meters: Meters::default(),
             runs: Runs::new(Arc::clone(runtime.clock())),
             approvals: Arc::default(),
@@ -57,6 +66,8 @@ impl Door {
             turns: Turns::default(),
             room: Arc::new(Semaphore::new(config.max_runs)),
             started: runtime.clock().now(),
+            seen: Seen::default(),
+            document: OnceLock::new(),
             runtime,
             config,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -37,11 +37,12 @@ pub(crate) struct ApiError {
     message: String,
     details: Value,
     retry_after: Option<Duration>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: json!({}), retry_after: None }
+        Self { status, code, message: message.into(), details: json!({}), retry_after: None, headers: Vec::new() }
     }
 
     /// A value that makes no sense (400).
@@ -88,6 +89,12 @@ impl ApiError {
         self
     }
 
+    /// The same with further headers.
+    pub(crate) fn with_headers(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
     /// The response. `request_id` is what the gate has given the request.
     pub(crate) fn into_response_for(self, request_id: &str) -> Response {
         let body = ErrorBody {
@@ -98,6 +105,7 @@ impl ApiError {
             request_id: request_id.to_owned(),
         };
         let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().extend(self.headers);
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(1)));

@@ -201,7 +201,7 @@ pub(crate) async fn begin(
         chat = chat.with_grants(grants);
     }
     let run = chat.astream(input);
-    let work = Work { run, holds: Holds { chat, turn, permit } };
+    let work = Work { run, holds: Holds { chat, turn, permit, active: door.meters.run_begins() } };
     Ok(Live::begin(door.clone(), work, Arc::clone(&caller.owner), request_id, manner.detach).await?)
 }
 

@@ -12,13 +12,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use victor_core::agent::{Chat, Outcome, Run, Status};
 use victor_core::error::VictorError;
 use victor_core::event::{Event, EventKind};
-use victor_core::id::{RunId, SessionId};
+use victor_core::id::SessionId;
 
 use super::Record;
 use crate::answer::dollars;
 use crate::approvals::Approvals;
 use crate::door::Door;
 use crate::error::ApiError;
+use crate::meters::Active;
 use crate::sse::{self, HEARTBEAT, StreamEvent};
 use crate::turns::Turn;
 
@@ -50,6 +51,8 @@ pub(crate) struct Holds {
     pub(crate) turn: Option<Turn>,
     /// Its part of the room for runs.
     pub(crate) permit: OwnedSemaphorePermit,
+    /// That it counts as active.
+    pub(crate) active: Active,
 }
 
 /// A run under way. As a stream it gives what goes onto the wire.
@@ -128,11 +131,6 @@ impl Live {
         Ok(live)
     }
 
-    /// The run.
-    pub(crate) fn id(&self) -> RunId {
-        self.record.run
-    }
-
     /// Waits for the end without sending anything.
     ///
     /// # Errors
@@ -192,10 +190,10 @@ impl Live {
     /// Before the end is told nothing is held any more: whoever hears of it may go on in the conversation at once.
     fn let_go(&mut self) {
         self.door.approvals.close(self.record.run);
-        if let Some(Holds { chat, turn, permit }) = self.holds.take() {
+        if let Some(Holds { chat, turn, permit, active }) = self.holds.take() {
             drop(chat);
             drop(turn);
-            drop(permit);
+            drop((permit, active));
         }
     }
 }

@@ -60,12 +60,6 @@ impl Runs {
         lock(&self.kept).records.get(&run).cloned()
     }
 
-    /// Runs that have not ended.
-    pub(crate) fn active(&self) -> usize {
-        let kept = lock(&self.kept);
-        kept.records.len() - kept.ended.len()
-    }
-
     fn begin(&self, record: Arc<Record>) {
         lock(&self.kept).records.insert(record.run, record);
     }
