@@ -192,6 +192,16 @@ pub trait SessionStore: Send + Sync + 'static {
     /// [`SessionError::Conflict`] if the id is taken; the store failed.
     async fn create(&self, new: NewSession) -> Result<(), SessionError>;
 
+    /// Begins a session and takes it for writing, in one step where the store can.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`claim`](Self::claim).
+    async fn begin(&self, new: NewSession, holder: &str) -> Result<Box<dyn Claim>, SessionError> {
+        let id = new.id.clone();
+        self.create(new).await?;
+        self.claim(&id, holder).await
+    }
+
     /// Takes the session for writing. `holder` says who, for the message that a second one gets. A holder whose
     /// process is gone is replaced.
     ///

@@ -4,6 +4,7 @@
 //! in one transaction; reads have connections of their own and never wait for it.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod claim;
 mod database;
 mod fault;
@@ -12,6 +13,7 @@ mod prune;
 mod read;
 mod schema;
 mod store;
+mod tokens;
 mod write;
 mod writer;
 

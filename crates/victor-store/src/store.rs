@@ -72,7 +72,15 @@ impl SqliteStore {
         self.writer.close().await
     }
 
-    async fn read<T, F>(&self, work: F) -> Result<T, SessionError>
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, SessionError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, SessionError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
@@ -86,6 +94,20 @@ impl SqliteStore {
 
 #[async_trait]
 impl SessionStore for SqliteStore {
+    async fn check(&self) -> Result<(), SessionError> {
+        Self::check(self).await
+    }
+
+    async fn begin(&self, new: NewSession, holder: &str) -> Result<Box<dyn Claim>, SessionError> {
+        let (holder, queue) = (holder.to_owned(), self.writer.queue()?);
+        let claim = self.writer.write(move |conn| {
+            write::create(conn, &new)?;
+            let (release, last_seq) = write::claim(conn, &new.id, &holder)?;
+            Ok(SqliteClaim { session: new.id, last_seq, release, queue })
+        });
+        Ok(Box::new(claim.await?))
+    }
+
     async fn create(&self, new: NewSession) -> Result<(), SessionError> {
         self.writer.write(move |conn| write::create(conn, &new).map(drop)).await
     }

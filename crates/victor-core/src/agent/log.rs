@@ -40,9 +40,8 @@ impl SessionLog {
         new: NewSession,
         holder: &str,
     ) -> Result<Self, SessionError> {
-        let id = new.id.clone();
-        store.create(new).await?;
-        Self::claim(store, clock, &id, holder).await
+        let claim = store.begin(new, holder).await?;
+        Ok(Self::of(store, clock, claim))
     }
 
     /// Claims a session.
@@ -53,8 +52,12 @@ impl SessionLog {
         holder: &str,
     ) -> Result<Self, SessionError> {
         let claim = store.claim(id, holder).await?;
+        Ok(Self::of(store, clock, claim))
+    }
+
+    fn of(store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>, claim: Box<dyn Claim>) -> Self {
         let seq = Mutex::new(Some(claim.last_seq()));
-        Ok(Self { store, claim, clock, seq })
+        Self { store, claim, clock, seq }
     }
 
     /// Appends entries and waits until they are committed.
