@@ -18,7 +18,8 @@ impl<T: DeserializeOwned + JsonSchema> FromRequest<Door> for Body<T> {
 
     async fn from_request(request: Request, door: &Door) -> Result<Self, ApiError> {
         is_json(&request)?;
-        let bytes = Bytes::from_request(request, door).await.map_err(|e| unread(&e, door.config.max_body))?;
+        let read = tokio::time::timeout(door.config.body_timeout, Bytes::from_request(request, door));
+        let bytes = read.await.map_err(|_| too_slow(door))?.map_err(|e| unread(&e, door.config.max_body))?;
         parse(&bytes).map(Self)
     }
 }
@@ -32,6 +33,11 @@ fn is_json(request: &Request) -> Result<(), ApiError> {
     }
     let message = format!("a body of type `{essence}` cannot be read; send JSON with `Content-Type: application/json`");
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
+}
+
+fn too_slow(door: &Door) -> ApiError {
+    let message = format!("the body did not come within {} s", door.config.body_timeout.as_secs());
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", message)
 }
 
 fn unread(rejection: &axum::extract::rejection::BytesRejection, limit: usize) -> ApiError {

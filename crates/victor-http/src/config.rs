@@ -27,6 +27,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Bytes of a request's body at most.
     pub max_body: usize,
+    /// How long a request's body may take to come.
+    pub body_timeout: Duration,
     /// Runs at the same time at most; further ones are told to come back.
     pub max_runs: usize,
     /// How long a question waits for `POST /approvals/{id}` before it counts as denied.
@@ -48,6 +50,7 @@ impl Default for Config {
             rate_limit: None,
             trusted_proxies: Vec::new(),
             max_body: 20 << 20,
+            body_timeout: Duration::from_mins(1),
             max_runs: 2048,
             approval_timeout: Duration::from_mins(5),
             heartbeat: Duration::from_secs(15),

@@ -112,7 +112,7 @@ impl Endpoint {
     /// The form of the body that it takes. Its own errors come with it.
     pub(crate) fn takes<B: JsonSchema>(mut self) -> Self {
         self.body = Some(SchemaGenerator::subschema_for::<B>);
-        self.errors.extend([400, 413, 415]);
+        self.errors.extend([400, 408, 413, 415]);
         self
     }
 

@@ -131,6 +131,7 @@ fn meaning(status: u16) -> &'static str {
         401 => "A key is needed, or the one that was sent is worth nothing: `AUTHENTICATION_FAILED`.",
         403 => "It is not allowed: `PERMISSION_DENIED`.",
         404 => "Something that was named does not exist.",
+        408 => "The body came too slowly: `TIMEOUT`.",
         409 => "Something is in use, or was done already: `CONFLICT`.",
         413 => "The body is too large: `TOO_LARGE`.",
         415 => "The body is not JSON: `UNSUPPORTED_MEDIA_TYPE`.",
