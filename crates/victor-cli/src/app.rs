@@ -170,7 +170,7 @@ impl App {
     }
 
     /// A log that cannot be written keeps nobody from working.
-    fn start_log(&self, setup: &Setup) {
+    pub(crate) fn start_log(&self, setup: &Setup) {
         match victor::log::start(&setup.place.home, &setup.settings.config, self.global.verbose) {
             Ok(guard) => drop(self.log.set(guard)),
             Err(e) => self.tell(&[format!("warning: {e}")]),

@@ -18,10 +18,12 @@ mod profile;
 mod provider;
 mod render;
 mod run;
+mod serve;
 mod session;
 mod signal;
 mod stdin;
 mod terminal;
+mod token;
 mod tool;
 mod workspace;
 
@@ -71,6 +73,8 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
         Command::Tools(command) => to_end(threads()?, tool::tools(app, command, before)),
         Command::Config(command) => config::config(app, command, before),
         Command::Doctor(args) => to_end(single()?, doctor::doctor(app, args, before)),
+        Command::Serve(args) => serve::serve(app, args),
+        Command::Tokens(command) => to_end(single()?, token::tokens(app, command)),
         Command::Sessions(command) => to_end(single()?, session::sessions(app, command)),
         Command::Providers(command) => to_end(single()?, provider::providers(app, command)),
         Command::Models(command) => to_end(single()?, provider::models(app, command)),

@@ -73,7 +73,12 @@ impl Tls {
     /// # Errors
     /// As [`read`](Self::read); the old certificate stays.
     pub async fn reload(&self) -> io::Result<()> {
-        self.config.reload_from_pem_file(&self.cert, &self.key).await
+        let read = self.config.reload_from_pem_file(&self.cert, &self.key).await;
+        match &read {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(e) => tracing::error!(error = %e, "the certificate cannot be read again; the old one stays"),
+        }
+        read
     }
 }
 

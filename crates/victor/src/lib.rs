@@ -28,8 +28,11 @@ mod outputs;
 mod platform;
 pub mod profiles;
 mod providers;
+#[cfg(feature = "http")]
+pub mod server;
 mod setup;
 mod state_file;
+pub mod tokens;
 mod trust;
 mod workspace;
 
@@ -39,6 +42,7 @@ pub use home::Home;
 pub use instructions::{Instructions, Surroundings};
 pub use keys::{KeyPlace, Keys};
 pub use providers::Providers;
+pub use platform::raise_file_limit;
 pub use setup::{Options, Save, Setup, Trust, from_env, open};
 pub use state_file::StateFile;
 pub use trust::TrustState;
@@ -46,7 +50,7 @@ pub use workspace::Place;
 
 pub use victor_core::{
     agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, provider, request,
-    runtime, sandbox, session, state, tool, usage,
+    runtime, sandbox, session, state, token, tool, usage,
 };
 pub use victor_providers::{Credentials, ProviderSettings};
 pub use victor_store::SqliteStore;
@@ -58,6 +62,13 @@ pub use event::{Event, EventKind};
 pub use message::Input;
 pub use runtime::Runtime;
 pub use state::State;
+
+/// The HTTP API: a router for an application of one's own, and a listener.
+#[cfg(feature = "http")]
+pub mod http {
+    pub use victor_http::listener::{Listener, Times, Tls};
+    pub use victor_http::{ApiKey, Auth, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, router};
+}
 
 /// Victor's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

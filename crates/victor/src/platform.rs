@@ -6,6 +6,16 @@ use std::path::Path;
 
 const LINK: &str = "it is a symbolic link, which is not followed";
 
+/// Lets this process have as many open files and connections as the system allows it; what fails changes nothing.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(error = %e, "the limit of open files stays as it is");
+    }
+}
+
 /// Whether a path that is a symbolic link is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Links {

@@ -109,6 +109,11 @@ impl Setup {
         Ok(Self { settings, place, keys, options })
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn env(&self) -> &Env {
+        &self.options.env
+    }
+
     /// The agent that flags describe; the runtime's defaults fill what they leave open.
     #[must_use]
     pub fn spec(&self) -> AgentSpec {
@@ -194,15 +199,22 @@ impl Setup {
             .profiles(self.settings.config.profiles.clone())
             .instructions(move |mode| instructions.prompt(mode))
             .holder(format!("victor (process {})", std::process::id()));
-        if self.options.save == Save::On {
-            let store = self.store()?;
-            builder = builder.sessions(Arc::clone(&store) as _).blobs(store);
+        let store = match self.options.save {
+            Save::On => Some(self.store()?),
+            Save::Off => None,
+        };
+        if let Some(store) = &store {
+            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _);
         }
         if let Some(timeout) = self.settings.config.limits.idle_timeout() {
             builder = builder.idle_timeout(timeout);
         }
         let runtime = add(builder).build()?;
         runtime.insert(outputs);
+        // For a door that keeps tokens and answers beside the sessions.
+        if let Some(store) = store {
+            runtime.insert(store);
+        }
         Ok(runtime)
     }
 

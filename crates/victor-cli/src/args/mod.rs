@@ -2,6 +2,7 @@
 
 mod agent;
 mod registry;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ pub(crate) use registry::{
     ConfigCommand, KeysCommand, ListArgs, ModelsCommand, ProfileArgs, ProfilesCommand, ProvidersCommand,
     SessionsCommand, ToolsCommand, WorkspaceCommand,
 };
+
+pub(crate) use serve::{ServeArgs, TokensCommand};
 
 const AFTER_HELP: &str = "\
 Without a command, `victor` is `victor chat`.
@@ -92,6 +95,8 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Do one task without asking questions
     Run(RunArgs),
+    /// Serve the HTTP API
+    Serve(ServeArgs),
     /// Saved conversations
     #[command(subcommand, visible_alias = "session")]
     Sessions(SessionsCommand),
@@ -110,6 +115,9 @@ pub(crate) enum Command {
     /// Keys of providers
     #[command(subcommand, visible_alias = "key")]
     Keys(KeysCommand),
+    /// Bearer tokens of the HTTP API
+    #[command(subcommand, visible_alias = "token")]
+    Tokens(TokensCommand),
     /// Configuration, with where each value comes from
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -193,6 +193,21 @@ pub struct Server {
     /// Names by which clients may reach the server, beside loopback.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses or networks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
+    /// Runs at the same time at most; 2048 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_runs: Option<std::num::NonZeroU32>,
+    /// Megabytes (MiB) of a request's body at most; 20 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_body_mb: Option<std::num::NonZeroU16>,
+    /// Seconds that a question waits for its answer until it counts as denied; 300 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_timeout: Option<std::num::NonZeroU32>,
+    /// Seconds that runs have to end when the server is asked to end; 30 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<u32>,
     /// TLS.
     #[serde(skip_serializing_if = "is_default")]
     pub ssl: Ssl,
