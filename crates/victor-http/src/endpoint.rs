@@ -20,6 +20,11 @@ pub(crate) const BASE: &str = "/api/v1";
 /// The schema of a type, put into the document's components.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
+/// An idempotency key.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for the form of a header")]
+struct KeyText(#[schemars(regex(pattern = r"^[!-~]{1,255}$"))] String);
+
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -135,7 +140,7 @@ impl Endpoint {
     pub(crate) fn once(mut self) -> Self {
         self.repeats = true;
         self.fails(&[409])
-            .header::<String>("Idempotency-Key", "The same key and request within 24 hours answer the first result.")
+            .header::<KeyText>("Idempotency-Key", "The same key and request within 24 hours answer the first result.")
     }
 
     /// A successful answer as JSON.

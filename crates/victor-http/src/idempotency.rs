@@ -42,7 +42,7 @@ pub(crate) struct Repeats {
 /// Serves a request at most once, if it has a key.
 pub(crate) async fn once(State(door): State<Door>, request: Request, next: Next) -> Result<Response, ApiError> {
     let Some(value) = request.headers().get(HEADER) else { return Ok(next.run(request).await) };
-    let name = value.to_str().ok().filter(|k| (1..=255).contains(&k.len()));
+    let name = value.to_str().ok().filter(|k| (1..=255).contains(&k.len()) && k.bytes().all(|b| b.is_ascii_graphic()));
     let name = name.ok_or_else(|| ApiError::invalid("`Idempotency-Key` has 1 to 255 visible ASCII characters"))?;
     let caller = request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::local);
     let key = IdempotencyKey { owner: caller.owner.to_string(), key: name.to_owned() };

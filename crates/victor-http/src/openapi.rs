@@ -17,18 +17,14 @@ const WITH_KEY: [u16; 2] = [401, 429];
 
 /// The document for these endpoints.
 pub(crate) fn document(endpoints: &[Endpoint]) -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|s| {
-        s.definitions_path = "/components/schemas".into();
-        s.meta_schema = None;
-    });
-    let mut generator = settings.into_generator();
+    let mut forms = Forms::default();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for endpoint in endpoints {
         let method = endpoint.method.as_str().to_ascii_lowercase();
-        let described = operation(endpoint, &mut generator);
+        let described = operation(endpoint, &mut forms);
         paths.entry(&endpoint.path).or_default().insert(method, described);
     }
-    let schemas = generator.take_definitions(true);
+    let schemas = forms.take();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -50,19 +46,44 @@ pub(crate) fn document(endpoints: &[Endpoint]) -> Value {
     })
 }
 
-fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
+/// The schemas of what is taken and what is given: a field with a default may be left out of a request, and an empty one
+/// is left out of an answer.
+struct Forms {
+    taken: SchemaGenerator,
+    given: SchemaGenerator,
+}
+
+impl Default for Forms {
+    fn default() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|s| {
+            s.definitions_path = "/components/schemas".into();
+            s.meta_schema = None;
+        });
+        Self { taken: settings.clone().for_deserialize().into(), given: settings.for_serialize().into() }
+    }
+}
+
+impl Forms {
+    fn take(&mut self) -> Map<String, Value> {
+        let mut all = self.taken.take_definitions(true);
+        all.extend(self.given.take_definitions(true));
+        all
+    }
+}
+
+fn operation(endpoint: &Endpoint, forms: &mut Forms) -> Value {
     let mut responses = Map::new();
     for (status, summary, content) in &endpoint.answers {
-        responses.insert(status.to_string(), answer(summary, content, generator));
+        responses.insert(status.to_string(), answer(summary, content, &mut forms.given));
     }
-    for (status, response) in errors(endpoint, generator) {
+    for (status, response) in errors(endpoint, &mut forms.given) {
         responses.entry(status.to_string()).or_insert(response);
     }
     let mut operation = json!({
         "operationId": endpoint.id,
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "parameters": parameters(endpoint, generator),
+        "parameters": parameters(endpoint, &mut forms.taken),
         "responses": responses,
         "security": match endpoint.access {
             Access::Open => json!([]),
@@ -74,7 +95,7 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         operation["x-required-scope"] = json!(scope);
     }
     if let Some(body) = endpoint.body {
-        let schema = body(generator);
+        let schema = body(&mut forms.taken);
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
     }
     operation
@@ -103,10 +124,16 @@ fn answer(summary: &str, content: &Content, generator: &mut SchemaGenerator) -> 
     let mut answer = json!({"description": summary, "headers": {"X-Request-Id": {"schema": {"type": "string"}}}});
     answer["content"] = match content {
         Content::Json(schema) => json!({"application/json": {"schema": schema(generator)}}),
-        // Each event's `data`; a stream as a whole has no JSON form.
+        // The form of each event; a stream as a whole has none.
         Content::Events(schema) => {
-            let event = schema(generator);
-            json!({"text/event-stream": {"schema": {"type": "string"}, "x-event-schema": event}})
+            let text = json!({"type": "string"});
+            let data = json!({"type": "string", "contentMediaType": "application/json", "contentSchema": schema(generator)});
+            let event = json!({
+                "type": "object",
+                "properties": {"id": text, "event": text, "data": data},
+                "required": ["id", "event", "data"],
+            });
+            json!({"text/event-stream": {"schema": event}})
         }
         Content::Text(media_type) => json!({*media_type: {"schema": {"type": "string"}}}),
         Content::None => return answer,

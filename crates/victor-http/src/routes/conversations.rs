@@ -72,6 +72,16 @@ struct Page {
     next_cursor: Option<String>,
 }
 
+/// Conversations on a page.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for the form of a parameter")]
+struct Limit(#[schemars(range(min = 1, max = 100))] usize);
+
+/// A place in the list, as this server writes it.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "stands for the form of a parameter")]
+struct Cursor(#[schemars(regex(pattern = "^[A-Za-z0-9_-]{20,}$"))] String);
+
 /// Which conversations a list holds.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -133,8 +143,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .once(),
         Endpoint::new(Method::GET, "/conversations", Scope::Chat, "list_conversations", list)
             .about(tag, "The caller's conversations; all of them for the scope `admin`")
-            .query::<usize>("limit", "Conversations on the page, 1 to 100; 20 unless said otherwise.")
-            .query::<String>("cursor", "`next_cursor` of the page before.")
+            .query::<Limit>("limit", "Conversations on the page, 1 to 100; 20 unless said otherwise.")
+            .query::<Cursor>("cursor", "`next_cursor` of the page before.")
             .query::<String>("q", "Only conversations with this text in a message or the title.")
             .answers::<Page>(200, "A page."),
         Endpoint::new(Method::GET, "/conversations/{id}", Scope::Chat, "get_conversation", read)
