@@ -42,6 +42,7 @@ mod connection;
 mod openai;
 pub mod product;
 mod reply;
+pub mod served;
 mod server;
 
 pub use reply::Reply;

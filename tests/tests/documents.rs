@@ -6,9 +6,21 @@ use std::process::Command;
 
 use serde_json::json;
 use victor_tests::product::{Bench, built, told};
+use victor_tests::served::Served;
 use victor_tests::{ModelServer, Reply};
 
 const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x35\x81\x84\0\0\0\0IEND\xaeB`\x82";
+
+const DOCUMENTS: [&str; 8] = [
+    "README.md",
+    "docs/getting-started.md",
+    "docs/configuration.md",
+    "docs/library.md",
+    "docs/http.md",
+    "docs/choosing-a-door.md",
+    "docs/migration.md",
+    "docs/troubleshooting.md",
+];
 
 /// The lines of all `sh` blocks of a document of this repository, without their comments.
 fn commands(document: &str) -> Vec<String> {
@@ -69,8 +81,9 @@ fn run(bench: &Bench, server: &ModelServer, line: &str) -> (String, String, i32)
 
 #[test]
 fn every_command_of_the_documents_works() {
-    for document in ["README.md", "docs/getting-started.md", "docs/configuration.md", "docs/library.md"] {
+    for document in DOCUMENTS {
         let (bench, server) = (folder(), model());
+        let mut serving: Option<Served> = None;
         let (_, err, code) = run(&bench, &server, "victor run 'Begin a session'");
         assert_eq!(code, 0, "{err}");
         let (listed, ..) = run(&bench, &server, "victor sessions list --json");
@@ -78,6 +91,14 @@ fn every_command_of_the_documents_works() {
         let id = listed.pointer("/sessions/0/id").or(listed.pointer("/0/id")).unwrap().as_str().unwrap().to_owned();
         let lines = commands(document);
         for line in lines.iter().filter_map(|line| typed(line, &server, &id)) {
+            if line.starts_with("victor serve") {
+                serving = Some(Served::start(bench.with_model(&server, &["serve", "--port", "0"])));
+                continue;
+            }
+            let line = match &serving {
+                Some(served) => line.replace("http://127.0.0.1:8080", &served.url()).replace("curl ", "curl -f "),
+                None => line,
+            };
             let (out, err, code) = run(&bench, &server, &line);
             assert_eq!(code, 0, "{document}: `{line}`\n{out}{err}");
         }

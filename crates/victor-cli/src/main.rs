@@ -36,6 +36,10 @@ use app::App;
 use args::{AgentFlags, ChatArgs, Cli, Command};
 use exit::{Exit, Failure};
 
+/// Many small pieces of JSON from several threads: half the time of the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Whatever is not parsed here ends the program: --version, --help, and what makes no sense (2).
     let cli = Cli::parse();

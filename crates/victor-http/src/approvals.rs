@@ -51,7 +51,8 @@ impl Approvals {
     /// # Errors
     /// There is no such question for this caller, or it was decided already.
     pub(crate) fn decide(&self, id: &str, caller: &Caller, decision: Decision) -> Result<(), ApiError> {
-        let none = || ApiError::not_found(format!("no open question `{id}`; it may have been answered, or its time was up"));
+        let none =
+            || ApiError::not_found(format!("no open question `{id}`; it may have been answered, or its time was up"));
         let key = id.split_once('.').and_then(|(run, call)| Some((run.parse::<RunId>().ok()?, call)));
         let (run, call) = key.ok_or_else(none)?;
         let open = lock(&self.open);

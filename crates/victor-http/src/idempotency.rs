@@ -83,12 +83,7 @@ async fn serve(door: Door, key: IdempotencyKey, request: Request, next: Next) ->
 }
 
 /// Hands a response to the client as it comes, and collects it. `None` where nothing was run for it.
-async fn pass_on(
-    door: &Door,
-    id: &str,
-    response: Response,
-    head: oneshot::Sender<Response>,
-) -> Option<KeptAnswer> {
+async fn pass_on(door: &Door, id: &str, response: Response, head: oneshot::Sender<Response>) -> Option<KeptAnswer> {
     let status = response.status();
     if !has_run(status) {
         drop(head.send(response));

@@ -145,7 +145,11 @@ impl Meters {
         registry.register("victor_cost_dollars", "US dollars of ended runs, where prices are known", self.cost.clone());
         registry.register("victor_tool_calls", "Tool calls of runs, by what came of them", self.tools.clone());
         registry.register("victor_provider_requests", "Calls of a provider so far", self.provider_requests.clone());
-        registry.register("victor_provider_failures", "Failed calls of a provider so far", self.provider_failures.clone());
+        registry.register(
+            "victor_provider_failures",
+            "Failed calls of a provider so far",
+            self.provider_failures.clone(),
+        );
         registry.register(
             "victor_provider_healthy",
             "Whether a configured provider answered its last call",

@@ -103,7 +103,8 @@ fn operation(endpoint: &Endpoint, forms: &mut Forms) -> Value {
 
 fn parameters(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Vec<Value> {
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_path =
+        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     let mut all: Vec<Value> = in_path.collect();
     for parameter in &endpoint.parameters {
         let mut schema = (parameter.schema)(generator);
@@ -127,7 +128,8 @@ fn answer(summary: &str, content: &Content, generator: &mut SchemaGenerator) -> 
         // The form of each event; a stream as a whole has none.
         Content::Events(schema) => {
             let text = json!({"type": "string"});
-            let data = json!({"type": "string", "contentMediaType": "application/json", "contentSchema": schema(generator)});
+            let data =
+                json!({"type": "string", "contentMediaType": "application/json", "contentSchema": schema(generator)});
             let event = json!({
                 "type": "object",
                 "properties": {"id": text, "event": text, "data": data},

@@ -325,7 +325,9 @@ impl Attachment {
                 _ => Err("`url` has to begin with https:// or http://".to_owned()),
             },
             (AttachmentKind::File, Some(data), None) => self.text(data),
-            (AttachmentKind::File, None, Some(_)) => Err("a file comes as `data`; this server fetches nothing".to_owned()),
+            (AttachmentKind::File, None, Some(_)) => {
+                Err("a file comes as `data`; this server fetches nothing".to_owned())
+            }
         }
     }
 

@@ -19,7 +19,10 @@ async fn an_answer_has_all_that_was_promised() {
     assert_eq!(answer.status, StatusCode::OK);
     let id = answer.headers["x-request-id"].to_str().unwrap().to_owned();
     let body = answer.json().await;
-    assert_eq!((&body["success"], &body["response"], &body["status"]), (&json!(true), &json!("Hello!"), &json!("completed")));
+    assert_eq!(
+        (&body["success"], &body["response"], &body["status"]),
+        (&json!(true), &json!("Hello!"), &json!("completed"))
+    );
     assert_eq!((&body["provider"], &body["model"]), (&json!("scripted"), &json!("scripted")));
     assert_eq!(body["tokens_used"], json!({"input": 10, "output": 2, "total": 12}));
     assert_eq!((body["request_id"].as_str(), &body["tools_used"]), (Some(id.as_str()), &json!([])));
@@ -92,7 +95,8 @@ async fn what_is_wrong_is_said_before_anything_runs() {
             assert_eq!((error.0, error.1.as_str()), (status, code), "{path} {body}: {}", error.2);
         }
     }
-    let broken = bench.send(Request::post("/api/v1/chat").body(Body::from("{\"message\":")).unwrap()).await.error().await;
+    let broken =
+        bench.send(Request::post("/api/v1/chat").body(Body::from("{\"message\":")).unwrap()).await.error().await;
     assert_eq!((broken.0, broken.1.as_str()), (400, "INVALID_JSON"));
     let (_, _, missing) = bench.post("/api/v1/chat", &json!({"model": "x"})).await.error().await;
     assert_eq!(missing["details"], json!({"required_fields": ["message"], "provided_fields": ["model"]}));

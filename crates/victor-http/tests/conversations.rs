@@ -40,7 +40,10 @@ async fn a_conversation_is_begun_read_listed_and_deleted() {
     let read = bench.get("/api/v1/conversations/colours").await.json().await;
     assert_eq!((&read["messages"], &read["message_count"]), (&expected, &json!(3)));
     let list = bench.get("/api/v1/conversations?q=COLOUR").await.json().await;
-    assert_eq!((&list["conversations"][0]["title"], &list["next_cursor"]), (&json!("What colour is it?"), &Value::Null));
+    assert_eq!(
+        (&list["conversations"][0]["title"], &list["next_cursor"]),
+        (&json!("What colour is it?"), &Value::Null)
+    );
     let delete = || Request::delete("/api/v1/conversations/colours").body(Body::empty()).unwrap();
     assert_eq!(bench.send(delete()).await.status, StatusCode::NO_CONTENT);
     assert_eq!(bench.send(delete()).await.status, StatusCode::NOT_FOUND);
@@ -76,7 +79,10 @@ async fn what_is_changed_holds_for_this_conversation_and_no_other() {
     bench.script.says("ok");
     let id = bench.chat(&json!({"message": "x"})).await["conversation_id"].as_str().unwrap().to_owned();
     let changed = patch(&bench, &id, &json!({"model": "large", "mode": "plan", "title": "Mine"})).await.json().await;
-    assert_eq!((&changed["model"], &changed["mode"], &changed["title"]), (&json!("large"), &json!("plan"), &json!("Mine")));
+    assert_eq!(
+        (&changed["model"], &changed["mode"], &changed["title"]),
+        (&json!("large"), &json!("plan"), &json!("Mine"))
+    );
     let say = |model: Option<&str>, id: Option<&str>| json!({"message": "x", "model": model, "conversation_id": id});
     for (body, model) in [
         (say(None, Some(&id)), "large"),
@@ -168,7 +174,8 @@ async fn tools_are_called_on_the_same_permission_path() {
         let error = bench.post(&path, &body).await.error().await;
         assert_eq!((error.0, error.1.as_str()), (status, code), "{}", error.2);
     }
-    let rule = victor_core::permission::Rule::parse(victor_core::permission::RuleEffect::Allow, "strike", "test").unwrap();
+    let rule =
+        victor_core::permission::Rule::parse(victor_core::permission::RuleEffect::Allow, "strike", "test").unwrap();
     bench.runtime.add_rule(rule);
     let (path, body) = call("strike", json!({"at": "nothing"}));
     let (status, code, body) = bench.post(&path, &body).await.error().await;
@@ -194,11 +201,16 @@ async fn health_tells_what_is_wrong_and_ready_says_when_not_to_come() {
     let bench = Bench::new();
     let health = bench.get("/health").await.json().await;
     assert_eq!((&health["status"], &health["checks"]["database"]["status"]), (&json!("healthy"), &json!("healthy")));
-    let bare = Bench::with(Config::default(), |_| victor_core::runtime::Runtime::builder().clock(victor_core::testing::TestClock::default()));
+    let bare = Bench::with(Config::default(), |_| {
+        victor_core::runtime::Runtime::builder().clock(victor_core::testing::TestClock::default())
+    });
     let health = bare.get("/health").await;
     assert_eq!(health.status, StatusCode::OK);
     let health = health.json().await;
-    assert_eq!((&health["status"], &health["checks"]["providers"]["error"]), (&json!("degraded"), &json!("no provider is configured")));
+    assert_eq!(
+        (&health["status"], &health["checks"]["providers"]["error"]),
+        (&json!("degraded"), &json!("no provider is configured"))
+    );
     bench.door.shutdown(std::time::Duration::ZERO).await;
     let (status, code, _) = bench.get("/health/ready").await.error().await;
     assert_eq!((status, code.as_str()), (503, "SHUTTING_DOWN"));
@@ -247,14 +259,24 @@ async fn the_document_describes_what_is_served_and_nothing_else() {
             let request = Request::builder().method(verb).uri(&concrete).body(Body::from("{}")).unwrap();
             let answer = bench.send(request).await;
             let Some(operation) = operations.get(method) else {
-                assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path} is served and not described");
+                assert_eq!(
+                    answer.status,
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "{method} {path} is served and not described"
+                );
                 continue;
             };
             served += 1;
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()));
             let status = answer.status.as_u16().to_string();
-            assert!(operation["responses"].get(&status).is_some(), "{method} {path} answers {status}, which is not described");
-            assert!(!operation["summary"].as_str().unwrap().is_empty() && !operation["tags"][0].as_str().unwrap().is_empty());
+            assert!(
+                operation["responses"].get(&status).is_some(),
+                "{method} {path} answers {status}, which is not described"
+            );
+            assert!(
+                !operation["summary"].as_str().unwrap().is_empty()
+                    && !operation["tags"][0].as_str().unwrap().is_empty()
+            );
         }
     }
     assert!(served > 20, "{served}");

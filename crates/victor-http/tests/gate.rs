@@ -124,13 +124,17 @@ async fn scopes_are_what_a_token_may_do() {
     let (mut parts, body) = execute.into_parts();
     parts.headers.insert("x-api-key", chat.parse().unwrap());
     let (status, code, body) = bench.send(Request::from_parts(parts, body)).await.error().await;
-    assert_eq!((status, code.as_str(), &body["details"]["required_scope"]), (403, "PERMISSION_DENIED", &json!("tools")));
+    assert_eq!(
+        (status, code.as_str(), &body["details"]["required_scope"]),
+        (403, "PERMISSION_DENIED", &json!("tools"))
+    );
 }
 
 #[tokio::test]
 async fn a_conversation_is_its_owners_and_the_admins() {
     let store = MemoryStore::default();
-    let (ada, bob) = (token(&store, "ada", &[Scope::Chat], None).await, token(&store, "bob", &[Scope::Chat], None).await);
+    let (ada, bob) =
+        (token(&store, "ada", &[Scope::Chat], None).await, token(&store, "bob", &[Scope::Chat], None).await);
     let bench = bench(keyed(&["admin-key"], Some(Arc::new(store))));
     let with = |mut request: Request<Body>, key: &str| {
         request.headers_mut().insert("x-api-key", key.parse().unwrap());
@@ -210,14 +214,18 @@ async fn pages_of_allowed_origins_may_call_and_read_errors() {
     let origins = vec!["https://app.example".to_owned()];
     let cors = Some(Cors { origins, methods: vec!["GET".to_owned(), "POST".to_owned()] });
     let bench = bench(Config { cors, ..keyed(&["right"], None) });
-    let preflight = Request::options("/api/v1/chat").header("host", "localhost").header("origin", "https://app.example");
+    let preflight =
+        Request::options("/api/v1/chat").header("host", "localhost").header("origin", "https://app.example");
     let preflight = preflight.header("access-control-request-method", "POST");
     let answer = send(&bench, preflight.header("access-control-request-headers", "x-api-key,content-type")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.headers["access-control-allow-origin"], "https://app.example");
     assert_eq!(answer.headers["access-control-allow-methods"], "GET,POST");
     let refused = send(&bench, get(LISTS).header("origin", "https://app.example")).await;
-    assert_eq!((refused.status, &refused.headers["access-control-allow-origin"]), (StatusCode::UNAUTHORIZED, &"https://app.example".parse().unwrap()));
+    assert_eq!(
+        (refused.status, &refused.headers["access-control-allow-origin"]),
+        (StatusCode::UNAUTHORIZED, &"https://app.example".parse().unwrap())
+    );
     assert!(refused.headers["access-control-expose-headers"].to_str().unwrap().contains("x-request-id"));
     let other = get(LISTS).header("origin", "https://evil.example").header("x-api-key", "right");
     assert_eq!(send(&bench, other).await.status, StatusCode::FORBIDDEN);
@@ -231,7 +239,10 @@ async fn rates_are_kept_for_each_caller_and_told() {
     let bench = bench(Config { rate_limit, ..keyed(&["right"], Some(Arc::new(store))) });
     for left in ["2", "1", "0"] {
         let answer = send(&bench, get(LISTS).header("x-api-key", "right")).await;
-        assert_eq!((&answer.headers["x-ratelimit-limit"], &answer.headers["x-ratelimit-remaining"]), (&"3".parse().unwrap(), &left.parse().unwrap()));
+        assert_eq!(
+            (&answer.headers["x-ratelimit-limit"], &answer.headers["x-ratelimit-remaining"]),
+            (&"3".parse().unwrap(), &left.parse().unwrap())
+        );
         assert!(answer.headers["x-ratelimit-reset"].to_str().unwrap().parse::<i64>().unwrap() > 0);
     }
     let over = send(&bench, get(LISTS).header("x-api-key", "right")).await;
@@ -280,7 +291,10 @@ async fn a_configuration_that_guards_nothing_is_refused() {
     assert!(HttpDoor::new(runtime.clone(), Config { auth: always, ..Config::default() }).is_err());
     let cors = |origin: &str| Some(Cors { origins: vec![origin.to_owned()], methods: vec!["GET".to_owned()] });
     for origin in ["*", "app.example", "https://app.example/path", "https://*.example"] {
-        assert!(HttpDoor::new(runtime.clone(), Config { cors: cors(origin), ..Config::default() }).is_err(), "{origin}");
+        assert!(
+            HttpDoor::new(runtime.clone(), Config { cors: cors(origin), ..Config::default() }).is_err(),
+            "{origin}"
+        );
     }
     assert!(HttpDoor::new(runtime.clone(), Config { cors: cors("*"), ..keyed(&["right"], None) }).is_ok());
     let rate_limit = Some(RateLimit { per_minute: 0, per_day: 1 });

@@ -38,7 +38,10 @@ async fn each_token_leaves_when_it_comes_and_the_end_comes_once() {
         write(&pen, piece);
         // Nothing else was written yet: it did not wait for more.
         let token = events.next().await.unwrap();
-        assert_eq!((token.name.as_str(), &token.data), ("token", &json!({"type": "token", "content": piece, "index": i})));
+        assert_eq!(
+            (token.name.as_str(), &token.data),
+            ("token", &json!({"type": "token", "content": piece, "index": i}))
+        );
     }
     done(pen);
     let rest = events.all().await;
@@ -54,7 +57,10 @@ async fn a_failure_after_the_start_is_an_error_and_an_end() {
     bench.script.fails(ProviderErrorKind::InvalidRequest);
     let events = stream(&bench, &json!({"message": "Hi"})).await.all().await;
     assert_eq!(names(&events), ["start", "error", "end"]);
-    assert_eq!((&events[1].data["error_code"], &events[2].data["status"]), (&json!("PROVIDER_ERROR"), &json!("failed")));
+    assert_eq!(
+        (&events[1].data["error_code"], &events[2].data["status"]),
+        (&json!("PROVIDER_ERROR"), &json!("failed"))
+    );
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::catalog::{Catalog, KnownModel, KnownProvider};
 use crate::http::{Call, Http};
 use crate::settings::{LengthField, ModelSettings, ProviderSettings, Wire};
 use crate::stream;
+use crate::wire::tools::LastTools;
 use crate::wire::{Dialect, ThinkingStyle, anthropic};
 
 /// A wait that is worth telling; shorter ones are waited out.
@@ -35,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) settings: ProviderSettings,
     pub(crate) http: Arc<Http>,
     pub(crate) health: Arc<Mutex<Health>>,
+    pub(crate) tools: LastTools,
 }
 
 impl Service {
@@ -97,7 +99,7 @@ impl Service {
     }
 
     async fn call(&self, request: &Request, cx: &CallCx) -> Result<ChunkStream, ProviderError> {
-        let body = self.wire.body(request, &self.dialect(&request.model)).to_string().into_bytes();
+        let body = self.tools.body(self.wire, request, &self.dialect(&request.model)).into_bytes();
         let call = Call { url: address::join(&self.base, self.wire.path()), headers: self.headers(), body: Some(body) };
         let answer = self.http.send(&self.name, call, cx).await?;
         stream::chunks(&self.name, answer, self.wire.decoder(&self.name), cx).await

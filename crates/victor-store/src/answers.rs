@@ -34,7 +34,9 @@ impl IdempotencyStore for SqliteStore {
                 since.as_micros()
             ])?;
             let new = conn
-                .prepare_cached("INSERT INTO answers (owner, key, request, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
+                .prepare_cached(
+                    "INSERT INTO answers (owner, key, request, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                )?
                 .execute(params![key.owner, key.key, request, at.as_micros()])?;
             if new == 1 { Ok(Known::New) } else { known(conn, &key, &request) }
         })

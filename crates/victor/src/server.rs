@@ -123,7 +123,8 @@ fn address(server: &Server, flags: &ServeFlags) -> Result<SocketAddr, Configurat
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, port));
     }
-    let unknown = |why: String| ConfigurationError::new(format!("the host `{host}` is no address of this machine: {why}"));
+    let unknown =
+        |why: String| ConfigurationError::new(format!("the host `{host}` is no address of this machine: {why}"));
     let mut found = (bare, port).to_socket_addrs().map_err(|e| unknown(e.to_string()))?;
     found.next().ok_or_else(|| unknown("the name has none".to_owned()))
 }
@@ -139,7 +140,8 @@ fn keys(server: &Server, env: &Env) -> Result<Vec<ApiKey>, ConfigurationError> {
         keys.push(key("server.auth.api_key", secret)?);
     }
     if let Some(name) = &auth.api_key_env {
-        let unset = || ConfigurationError::new(format!("server.auth.api_key_env: environment variable {name} is not set"));
+        let unset =
+            || ConfigurationError::new(format!("server.auth.api_key_env: environment variable {name} is not set"));
         keys.push(key(name, env.var(name).ok_or_else(unset)?)?);
     }
     if let Some(secret) = env.var(KEY) {

@@ -47,8 +47,14 @@ pub async fn mint(
     getrandom::fill(&mut bytes).map_err(|e| VictorError::Internal(format!("the system gives no random bytes: {e}")))?;
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
     let (id, at) = (SystemClock.uuid().to_string(), SystemClock.now());
-    let info =
-        TokenInfo { id: id.clone(), name: name.to_owned(), scopes: scopes.clone(), created_at: at, expires_at, revoked_at: None };
+    let info = TokenInfo {
+        id: id.clone(),
+        name: name.to_owned(),
+        scopes: scopes.clone(),
+        created_at: at,
+        expires_at,
+        revoked_at: None,
+    };
     let new = NewToken { id, name: name.to_owned(), hash: TokenHash::of(&secret), scopes, at, expires_at };
     store.create_token(new).await.map_err(|e| match e {
         SessionError::Conflict { .. } => VictorError::from(ConfigurationError::with_code(

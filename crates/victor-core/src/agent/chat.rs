@@ -466,12 +466,8 @@ async fn load(agent: &Agent, session: &SessionId, origin: Origin, state: &mut Ch
         Origin::Unsaved => state.context = system,
         Origin::New => {
             let workspace = inner.workspace.root.to_string_lossy().into_owned();
-            let new = NewSession {
-                id: session.clone(),
-                owner: agent.owner(),
-                workspace: Some(workspace),
-                at: clock.now(),
-            };
+            let new =
+                NewSession { id: session.clone(), owner: agent.owner(), workspace: Some(workspace), at: clock.now() };
             let log = SessionLog::create(store, clock, new, &inner.holder).await?;
             if state.settings != SessionSettings::default() {
                 log.append(vec![Entry::Settings { settings: state.settings.clone() }]).await?;

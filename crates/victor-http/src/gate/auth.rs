@@ -33,7 +33,8 @@ impl Doorkeeper {
     pub(super) fn new(config: &Config) -> Result<Self, ConfigurationError> {
         let auth = config.auth.clone();
         if auth.demand == Demand::Always && auth.keys.is_empty() && auth.tokens.is_none() {
-            let message = "authentication is demanded, but there is neither a key nor a store of tokens: nobody could call";
+            let message =
+                "authentication is demanded, but there is neither a key nor a store of tokens: nobody could call";
             return Err(ConfigurationError::new(message));
         }
         let on = is_certain(&auth);
@@ -72,7 +73,8 @@ impl Doorkeeper {
             Some(tokens) => tokens.find_token(&hash).await.map_err(|e| ApiError::internal(&e))?,
             None => None,
         };
-        let token = token.filter(|t| t.is_valid(now)).ok_or_else(|| refused("this key is not known, or no longer valid"))?;
+        let token =
+            token.filter(|t| t.is_valid(now)).ok_or_else(|| refused("this key is not known, or no longer valid"))?;
         Ok(Caller { owner: Arc::from(format!("token:{}", token.id)), scopes: Arc::new(token.scopes) })
     }
 

@@ -42,7 +42,8 @@ pub(crate) fn layer(cors: &Cors) -> Result<CorsLayer, ConfigurationError> {
 }
 
 fn origin(text: &str) -> Result<HeaderValue, ConfigurationError> {
-    let wrong = || ConfigurationError::new(format!("`{text}` is no origin: write it as https://app.example, without a path"));
+    let wrong =
+        || ConfigurationError::new(format!("`{text}` is no origin: write it as https://app.example, without a path"));
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
     if rest.is_empty() || rest.contains('/') || rest.contains('*') {
         return Err(wrong());

@@ -53,10 +53,9 @@ impl Limits {
     pub(super) fn new(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, ConfigurationError> {
         let mut windows = Vec::new();
         if let Some(rate) = config.rate_limit {
-            for (name, limit, length) in [
-                ("minute", rate.per_minute, Duration::from_mins(1)),
-                ("day", rate.per_day, Duration::from_hours(24)),
-            ] {
+            for (name, limit, length) in
+                [("minute", rate.per_minute, Duration::from_mins(1)), ("day", rate.per_day, Duration::from_hours(24))]
+            {
                 let none = || ConfigurationError::new(format!("a rate limit of 0 requests a {name} lets nobody call"));
                 let burst = NonZeroU32::new(limit).ok_or_else(none)?;
                 let quota = Quota::with_period(length / limit).ok_or_else(none)?.allow_burst(burst);

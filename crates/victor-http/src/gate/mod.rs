@@ -112,10 +112,14 @@ fn is_open(path: &str) -> bool {
 }
 
 async fn no_such_path(request: Request) -> ApiError {
-    ApiError::not_found(format!("there is nothing at {}; `GET /openapi.json` lists what there is", request.uri().path()))
+    ApiError::not_found(format!(
+        "there is nothing at {}; `GET /openapi.json` lists what there is",
+        request.uri().path()
+    ))
 }
 
 async fn no_such_method(request: Request) -> ApiError {
-    let message = format!("{} is no method of {}; the header Allow lists those", request.method(), request.uri().path());
+    let message =
+        format!("{} is no method of {}; the header Allow lists those", request.method(), request.uri().path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
 }

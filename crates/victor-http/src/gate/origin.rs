@@ -49,7 +49,8 @@ impl OriginGuard {
                 if self.allows(&origin) || host.is_some_and(|host| is_own(&origin, host)) {
                     return Ok(());
                 }
-                let message = format!("pages of `{origin}` may not call this server; `server.cors.origins` may name it");
+                let message =
+                    format!("pages of `{origin}` may not call this server; `server.cors.origins` may name it");
                 Err(ApiError::forbidden(message).with(json!({"origin": origin})))
             }
             (None, _) if headers.get(FETCH_SITE).is_some_and(|site| site.as_bytes() == b"cross-site") => {

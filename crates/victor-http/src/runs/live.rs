@@ -280,7 +280,9 @@ impl Teller {
                 Some(StreamEvent::Token { content: delta, index: self.tokens - 1 })
             }
             EventKind::Thinking { delta } if root => Some(StreamEvent::Thinking { content: delta }),
-            EventKind::ToolCall { id, tool, arguments, .. } => Some(StreamEvent::ToolCall { id, tool, arguments, path }),
+            EventKind::ToolCall { id, tool, arguments, .. } => {
+                Some(StreamEvent::ToolCall { id, tool, arguments, path })
+            }
             EventKind::ToolResult { id, tool, success, output, duration_ms, denied, .. } => {
                 let output = sse::output(&output);
                 Some(StreamEvent::ToolResult { id, tool, success, output, denied, duration_ms, path })

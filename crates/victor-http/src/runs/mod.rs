@@ -83,12 +83,7 @@ impl Runs {
 }
 
 impl Record {
-    pub(crate) fn new(
-        run: RunId,
-        owner: Arc<str>,
-        conversation: Option<SessionId>,
-        cancel: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(run: RunId, owner: Arc<str>, conversation: Option<SessionId>, cancel: CancellationToken) -> Self {
         Self { run, owner, conversation, cancel, buffer: Mutex::default(), changed: Notify::new() }
     }
 

@@ -1,5 +1,12 @@
 //! A door over a runtime whose model says what the test says, when the test says it.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "each test file uses a part of it"
+)]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,7 +24,8 @@ use victor_core::memory::MemoryStore;
 use victor_core::message::Block;
 use victor_core::permission::{Mode, PermissionKey};
 use victor_core::provider::{
-    Chunk, ChunkStream, Features, Health, Model, ModelInfo, Provider, ProviderInfo, ProviderRegistry, Selector, StopReason,
+    Chunk, ChunkStream, Features, Health, Model, ModelInfo, Provider, ProviderInfo, ProviderRegistry, Selector,
+    StopReason,
 };
 use victor_core::request::{CallCx, Request as ModelRequest};
 use victor_core::runtime::{Runtime, RuntimeBuilder};

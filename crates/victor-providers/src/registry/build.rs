@@ -11,6 +11,7 @@ use crate::address;
 use crate::catalog::{Catalog, KnownProvider};
 use crate::service::Service;
 use crate::settings::{ProviderSettings, Wire};
+use crate::wire::tools::LastTools;
 
 /// Where a key comes from, and the key.
 pub(super) struct Key {
@@ -90,6 +91,7 @@ impl Registry {
             settings,
             http: Arc::clone(&self.http),
             health: self.health_of(name),
+            tools: LastTools::default(),
         })
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod fixtures;
 pub(crate) mod media;
 pub(crate) mod openai_chat;
 pub(crate) mod schema;
+pub(crate) mod tools;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -126,11 +127,19 @@ impl Wire {
         }
     }
 
-    /// The request's body.
-    pub(crate) fn body(self, request: &Request, dialect: &Dialect) -> Value {
+    /// The request's body without its tools.
+    pub(crate) fn without_tools(self, request: &Request, dialect: &Dialect) -> Value {
         match self {
-            Self::OpenaiChat => openai_chat::request::body(request, dialect),
-            Self::Anthropic => anthropic::request::body(request, dialect),
+            Self::OpenaiChat => openai_chat::request::without_tools(request, dialect),
+            Self::Anthropic => anthropic::request::without_tools(request, dialect),
+        }
+    }
+
+    /// The body's `tools`.
+    pub(crate) fn tools(self, request: &Request, dialect: &Dialect) -> Value {
+        match self {
+            Self::OpenaiChat => openai_chat::request::tools(request, dialect),
+            Self::Anthropic => anthropic::request::tools(request),
         }
     }
 

@@ -20,7 +20,7 @@ const MAX_DEFAULT_TOKENS: u32 = 32_000;
 const MIN_BUDGET: u32 = 1024;
 
 /// The request's body.
-pub(crate) fn body(request: &Request, dialect: &Dialect) -> Value {
+pub(crate) fn without_tools(request: &Request, dialect: &Dialect) -> Value {
     let max_tokens = max_tokens(request, dialect);
     let thinking = thinking(request, dialect, max_tokens);
     let mut body = Map::new();
@@ -29,11 +29,8 @@ pub(crate) fn body(request: &Request, dialect: &Dialect) -> Value {
     if !request.system.trim().is_empty() {
         body.insert("system".into(), json!([{"type": "text", "text": *request.system, "cache_control": marker()}]));
     }
-    if !request.tools.is_empty() {
-        body.insert("tools".into(), tools(request));
-        if let Some(choice) = tool_choice(&request.tool_choice, dialect) {
-            body.insert("tool_choice".into(), choice);
-        }
+    if let Some(choice) = tool_choice(&request.tool_choice, dialect).filter(|_| !request.tools.is_empty()) {
+        body.insert("tool_choice".into(), choice);
     }
     body.insert("messages".into(), messages(&request.messages));
     sampling(request, dialect, &thinking, &mut body);
@@ -146,7 +143,8 @@ fn output_config(request: &Request, thinking: &ThinkingFields, body: &mut Map<St
     }
 }
 
-fn tools(request: &Request) -> Value {
+/// The body's `tools`.
+pub(crate) fn tools(request: &Request) -> Value {
     let mut tools: Vec<Value> = request
         .tools
         .iter()

@@ -10,16 +10,13 @@ use crate::settings::LengthField;
 use crate::wire::media::{self, Kind};
 use crate::wire::{Dialect, OutputStyle, ThinkingStyle, arguments, schema};
 
-/// The request's body.
-pub(crate) fn body(request: &Request, dialect: &Dialect) -> Value {
+/// The request's body without its tools.
+pub(crate) fn without_tools(request: &Request, dialect: &Dialect) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(*request.model));
     body.insert("messages".into(), messages(request, dialect));
-    if !request.tools.is_empty() {
-        body.insert("tools".into(), request.tools.iter().map(|t| tool(t, dialect)).collect());
-        if let Some(choice) = tool_choice(&request.tool_choice) {
-            body.insert("tool_choice".into(), choice);
-        }
+    if let Some(choice) = tool_choice(&request.tool_choice).filter(|_| !request.tools.is_empty()) {
+        body.insert("tool_choice".into(), choice);
     }
     if let Some(format) = request.output_schema.as_deref().map(|o| response_format(o, dialect)) {
         body.insert("response_format".into(), format);
@@ -30,6 +27,11 @@ pub(crate) fn body(request: &Request, dialect: &Dialect) -> Value {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     Value::Object(body)
+}
+
+/// The body's `tools`.
+pub(crate) fn tools(request: &Request, dialect: &Dialect) -> Value {
+    request.tools.iter().map(|t| tool(t, dialect)).collect()
 }
 
 fn params(request: &Request, dialect: &Dialect, body: &mut Map<String, Value>) {
