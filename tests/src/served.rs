@@ -1,9 +1,5 @@
 //! `victor serve` as a child process, and requests to it over plain sockets.
-#![expect(
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "test equipment: what it cannot set up ends the test"
-)]
+#![expect(clippy::expect_used, reason = "test equipment: what it cannot set up ends the test")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

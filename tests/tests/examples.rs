@@ -51,3 +51,21 @@ fn a_custom_tool_serves_an_agent_that_is_a_tool() {
     ];
     assert_eq!(run("custom_tool", replies), "Six.\n");
 }
+
+#[test]
+fn an_application_nests_the_http_api_beside_its_own_routes() {
+    use std::io::BufRead as _;
+    let (bench, server) = (Bench::new(), ModelServer::options().lenient().start_with(|_| Reply::text("Nested.")));
+    let mut example = bench.program(&built("examples/http_embed"));
+    example.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
+    let mut child = example.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ask = |args: &[&str]| told(&bench.program(std::path::Path::new("curl")).args(args).output().unwrap()).0;
+    let answer = ask(&["-s", "-d", r#"{"message":"Hi"}"#, line.trim()]);
+    let visits = ask(&["-s", &line.trim().replace("/agents/api/v1/chat", "/visits")]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(answer.contains("Nested."), "{answer}");
+    assert_eq!(visits, "2");
+}

@@ -31,7 +31,10 @@ pub(crate) struct ErrorBody {
 
 /// Why a request was not served. The gate adds the request's id when it leaves.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -42,7 +45,14 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: json!({}), retry_after: None, headers: Vec::new() }
+        Self(Box::new(Parts {
+            status,
+            code,
+            message: message.into(),
+            details: json!({}),
+            retry_after: None,
+            headers: Vec::new(),
+        }))
     }
 
     /// A value that makes no sense (400).
@@ -79,19 +89,19 @@ impl ApiError {
 
     /// The same with details.
     pub(crate) fn with(mut self, details: Value) -> Self {
-        self.details = details;
+        self.0.details = details;
         self
     }
 
     /// The same, with when to come back.
     pub(crate) fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// The same with further headers.
     pub(crate) fn with_headers(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
-        self.headers.extend(headers);
+        self.0.headers.extend(headers);
         self
     }
 
@@ -99,14 +109,14 @@ impl ApiError {
     pub(crate) fn into_response_for(self, request_id: &str) -> Response {
         let body = ErrorBody {
             success: false,
-            error: self.message,
-            error_code: self.code.to_owned(),
-            details: self.details,
+            error: self.0.message,
+            error_code: self.0.code.to_owned(),
+            details: self.0.details,
             request_id: request_id.to_owned(),
         };
-        let mut response = (self.status, Json(body)).into_response();
-        response.headers_mut().extend(self.headers);
-        if let Some(wait) = self.retry_after {
+        let mut response = (self.0.status, Json(body)).into_response();
+        response.headers_mut().extend(self.0.headers);
+        if let Some(wait) = self.0.retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(1)));
         }
@@ -117,7 +127,7 @@ impl ApiError {
 /// An error on its way out: the gate turns it into the response, since only the gate knows the request's id.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.0.status.into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -141,7 +151,7 @@ impl From<VictorError> for ApiError {
             VictorError::Session(e) => e.into(),
             other => Self::internal(&other),
         };
-        api.retry_after = api.retry_after.or(wait);
+        api.0.retry_after = api.0.retry_after.or(wait);
         api
     }
 }
@@ -189,7 +199,7 @@ impl ApiError {
         match failure.code.as_str() {
             "INTERNAL" => {
                 let error = Self::internal(&failure.message);
-                (error.message, error.code.to_owned())
+                (error.0.message, error.0.code.to_owned())
             }
             code => (failure.message.clone(), code.to_owned()),
         }

@@ -46,7 +46,6 @@ impl HttpDoor {
     }
 
     /// Its router, for an application with a state of its own.
-    #[must_use]
     pub fn router<S>(&self) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,

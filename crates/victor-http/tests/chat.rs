@@ -150,12 +150,10 @@ async fn attachments_reach_the_model() {
         {"type": "file", "media_type": "text/plain", "data": "aGVsbG8=", "name": "a.txt"},
     ]);
     bench.chat(&json!({"message": "look", "attachments": attachments})).await;
-    let seen = bench.script.seen.lock().unwrap();
-    let content = &seen[0].messages[0].content;
+    let content = bench.script.seen.lock().unwrap()[0].messages[0].content.clone();
     assert!(matches!(&content[1], Block::Media(m) if m.media_type == "image/png"));
     assert!(matches!(&content[2], Block::Media(m) if m.media_type == "image/jpeg"));
     assert_eq!(content[3], Block::text("\na.txt:\n```\nhello\n```"));
-    drop(seen);
     for bad in [
         json!({"type": "image", "media_type": "image/png"}),
         json!({"type": "image", "media_type": "image/png", "data": "???"}),

@@ -1,4 +1,5 @@
 //! The HTTP API inside an application of one's own, below a path, beside its own routes and state.
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

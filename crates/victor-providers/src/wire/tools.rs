@@ -11,8 +11,10 @@ use crate::settings::Wire;
 /// The tools that one provider was sent last.
 #[derive(Default)]
 pub(crate) struct LastTools {
-    last: Mutex<Option<(Vec<Arc<ToolSpec>>, Arc<str>)>>,
+    last: Mutex<Option<Written>>,
 }
+
+type Written = (Vec<Arc<ToolSpec>>, Arc<str>);
 
 impl LastTools {
     /// The request's body as text. It says the same as [`Wire::body`].
