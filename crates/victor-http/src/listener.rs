@@ -29,7 +29,7 @@ const PING: Duration = Duration::from_secs(20);
 /// What clients are given time for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// To send a request's head, counted from the end of the answer before it.
+    /// To send a request's head, counted from the connection's begin or the end of the answer before it.
     pub head: Duration,
     /// To take a piece of an answer that is ready.
     pub write: Duration,
@@ -116,19 +116,16 @@ impl Listener {
     pub async fn serve(self, door: HttpDoor, times: Times, stop: impl Future<Output = ()>) -> io::Result<bool> {
         let plain = Guarded { write: times.write };
         let service = door.router::<()>().into_make_service_with_connect_info::<SocketAddr>();
-        let (server, handle) = (axum_server::from_tcp(self.socket)?, Handle::new());
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp(self.socket)?
+            .handle(handle.clone())
+            // The protocol is found out in the first bytes, which no other limit waits for.
+            .first_request_timeout(times.head)
+            .accept_error_handler(not_accepted);
+        limit(server.http_builder(), times);
         let serving: Serving = match self.tls {
-            None => {
-                let mut server = server.acceptor(plain).handle(handle.clone());
-                limit(server.http_builder(), times);
-                Box::pin(server.serve(service))
-            }
-            Some(tls) => {
-                let acceptor = RustlsAcceptor::new(tls.config).acceptor(plain);
-                let mut server = server.acceptor(acceptor).handle(handle.clone());
-                limit(server.http_builder(), times);
-                Box::pin(server.serve(service))
-            }
+            None => Box::pin(server.acceptor(plain).serve(service)),
+            Some(tls) => Box::pin(server.acceptor(RustlsAcceptor::new(tls.config).acceptor(plain)).serve(service)),
         };
         until(stop, serving, &handle, &door, times.grace).await
     }
@@ -143,6 +140,14 @@ fn limit(http: &mut Builder<TokioExecutor>, times: Times) {
         .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS)
         .keep_alive_interval(PING);
+}
+
+/// A client that fails in its TLS handshake is its own affair; a socket that gives none is the server's.
+fn not_accepted(client: Option<&SocketAddr>, error: &io::Error) {
+    match client {
+        Some(client) => tracing::debug!(%client, %error, "a connection was not begun"),
+        None => tracing::warn!(%error, "no connection can be taken"),
+    }
 }
 
 async fn until(
