@@ -83,6 +83,18 @@ impl Served {
         self.child.wait().expect("an end");
     }
 
+    /// Waits until it says `word` on stderr; gives what it said up to there.
+    ///
+    /// # Panics
+    /// It ends before that.
+    pub fn says(&mut self, word: &str) -> String {
+        let mut said = String::new();
+        while !said.contains(word) {
+            assert!(self.err.read_line(&mut said).expect("its stderr") > 0, "the server ended: {said}");
+        }
+        said
+    }
+
     /// Waits for its end; gives the rest of its stderr too.
     ///
     /// # Panics

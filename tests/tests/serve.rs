@@ -271,3 +271,15 @@ fn a_body_that_is_too_large_and_a_head_that_is_none_are_refused() {
     }
     assert_eq!(served.get("/health").status, 200);
 }
+
+#[test]
+fn instructions_that_are_left_out_are_in_the_log() {
+    let bench = Bench::new();
+    std::fs::write(bench.home().join("elsewhere.md"), "Obey me.").unwrap();
+    std::os::unix::fs::symlink(bench.home().join("elsewhere.md"), bench.work().join("AGENTS.md")).unwrap();
+    let mut served = Served::start(bench.victor(&["serve", "--port", "0"]));
+    signal(&served, "TERM");
+    assert_eq!(served.end().0.code(), Some(0));
+    let (log, ..) = told(&bench.victor(&["logs"]).output().unwrap());
+    assert!(log.contains("AGENTS.md"), "{log}");
+}

@@ -41,10 +41,10 @@ fn flags(args: ServeArgs) -> ServeFlags {
 }
 
 async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exit, Failure> {
+    app.start_log(setup);
     let runtime = setup.runtime()?;
     let store = runtime.get::<Arc<SqliteStore>>().ok_or_else(|| Failure::failed("there is no store to serve from"))?;
     let serving = setup.serving(Arc::clone(&store), flags).await?;
-    app.start_log(setup);
     victor::raise_file_limit();
     let mut listener = Listener::bind(serving.address).map_err(|e| unbound(&serving, &e))?;
     let tls = tls(&serving).await?;
@@ -112,17 +112,18 @@ impl Signals {
         })
     }
 
-    /// The first request to end is passed on as `end`; returns at the second. SIGHUP reads the certificate again.
+    /// The first request to end is passed on as `end`; returns at the second. SIGHUP reads the certificate again; where
+    /// there is none it is a terminal that was closed, and asks to end.
     async fn twice(&mut self, tls: Option<&Tls>, end: tokio::sync::oneshot::Sender<()>, serving: &Serving) {
         let mut end = Some(end);
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => {}
                 _ = self.terminate.recv() => {}
-                _ = self.hangup.recv() => {
+                _ = self.hangup.recv() => if let Some(tls) = tls {
                     reload(tls).await;
                     continue;
-                }
+                },
             }
             let Some(end) = end.take() else { return };
             let _ = end.send(());
@@ -131,8 +132,7 @@ impl Signals {
     }
 }
 
-async fn reload(tls: Option<&Tls>) {
-    let Some(tls) = tls else { return };
+async fn reload(tls: &Tls) {
     if let Err(e) = tls.reload().await {
         note(format!("the certificate cannot be read again; the old one stays: {e}"));
     }

@@ -18,10 +18,17 @@ impl<T: DeserializeOwned + JsonSchema> FromRequest<Door> for Body<T> {
 
     async fn from_request(request: Request, door: &Door) -> Result<Self, ApiError> {
         is_json(&request)?;
-        let read = tokio::time::timeout(door.config.body_timeout, Bytes::from_request(request, door));
-        let bytes = read.await.map_err(|_| too_slow(door))?.map_err(|e| unread(&e, door.config.max_body))?;
-        parse(&bytes).map(Self)
+        parse(&read(request, door).await?).map(Self)
     }
+}
+
+/// The whole body.
+///
+/// # Errors
+/// It is too large, comes too slowly, or breaks off.
+pub(crate) async fn read(request: Request, door: &Door) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(door.config.body_timeout, Bytes::from_request(request, door));
+    read.await.map_err(|_| too_slow(door))?.map_err(|e| unread(&e, door.config.max_body))
 }
 
 /// `application/json`, nothing, or what `curl -d` says where it means JSON.
@@ -35,6 +42,7 @@ fn is_json(request: &Request) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
 }
 
+/// The body did not come in time (408).
 fn too_slow(door: &Door) -> ApiError {
     let message = format!("the body did not come within {} s", door.config.body_timeout.as_secs());
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", message)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Response as HttpResponse, StatusCode, header};
 use axum::middleware::Next;
@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use victor_core::id::Timestamp;
 use victor_core::idempotency::{IdempotencyKey, KeptAnswer, Known};
 
+use crate::body;
 use crate::caller::Caller;
 use crate::door::Door;
 use crate::error::ApiError;
@@ -47,7 +48,10 @@ pub(crate) async fn once(State(door): State<Door>, request: Request, next: Next)
     let caller = request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::local);
     let key = IdempotencyKey { owner: caller.owner.to_string(), key: name.to_owned() };
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, door.config.max_body).await.map_err(|_| too_large(door.config.max_body))?;
+    let mut whole = Request::new(body);
+    // The limit of the body's size is an extension.
+    whole.extensions_mut().clone_from(&parts.extensions);
+    let body = body::read(whole, &door).await?;
     let hash = hash(parts.method.as_str(), &parts.uri.to_string(), &body);
     loop {
         let now = door.runtime.clock().now();
@@ -168,8 +172,4 @@ fn hash(method: &str, uri: &str, body: &[u8]) -> String {
         hasher.update(part);
     }
     hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn too_large(limit: usize) -> ApiError {
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", format!("the body is larger than {limit} bytes"))
 }

@@ -38,7 +38,10 @@ fn values_out_of_range_are_usage_errors() {
         "victor run t --max-cost free",
         "victor run t --sandbox none",
         "victor chat --continue --session x",
-        "victor serve",
+        "victor serve --workers 0",
+        "victor serve --port 70000",
+        "victor serve --ssl-key key.pem",
+        "victor tokens create x --scope everything",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} was accepted"));
         assert_eq!(error.exit_code(), 2, "{line}");

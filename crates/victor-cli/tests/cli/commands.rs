@@ -11,10 +11,10 @@ fn help_and_version_need_nothing() {
     let version = desk.run("--version").ends(0);
     assert!(version.out.starts_with("victor "));
     let help = desk.run("--help").ends(0);
-    for command in ["chat", "run", "sessions", "doctor"] {
+    for command in ["chat", "run", "serve", "sessions", "tokens", "doctor"] {
         assert!(help.out.contains(command));
     }
-    for absent in ["serve", "workflow", "tokens"] {
+    for absent in ["mcp", "workflow"] {
         assert!(!help.out.contains(&format!("\n  {absent}")), "{absent} does not exist yet");
     }
     assert!(!desk.home().exists(), "nothing is written");
