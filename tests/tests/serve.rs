@@ -251,6 +251,9 @@ fn requests_are_logged_with_their_ids_and_without_what_was_said() {
         .find(|l| l.contains("victor_http::access") && l.contains("req-of-the-test"))
         .unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("/api/v1/chat") && line.contains("200") && !line.contains("wait"), "{line}");
+    let run =
+        log.lines().find(|l| l.contains("victor_core") && l.contains("completed")).unwrap_or_else(|| panic!("{log}"));
+    assert!(run.contains("req-of-the-test"), "the run's own line names the request: {run}");
     assert!(!log.contains("secret recipe"), "{log}");
 }
 

@@ -76,8 +76,10 @@ async fn serve(door: Door, key: IdempotencyKey, request: Request, next: Next) ->
         let _served = Served { repeats, key: key.clone(), _done: done };
         let kept = pass_on(&door, &id, next.run(request).await, head).await;
         let stored = match kept {
-            Some(answer) => door.config.answers.answered(&key, answer).await,
-            None => door.config.answers.give_back(&key).await,
+            Passed::Answer(answer) => door.config.answers.answered(&key, answer).await,
+            Passed::NothingRan => door.config.answers.give_back(&key).await,
+            // The key stays taken: a part of an answer is none, and nothing may run twice.
+            Passed::TooLarge => Ok(()),
         };
         if let Err(e) = stored {
             tracing::error!(error = %e, "the answer of a request with an idempotency key was not kept");
@@ -86,12 +88,19 @@ async fn serve(door: Door, key: IdempotencyKey, request: Request, next: Next) ->
     response.await.map_err(|_| ApiError::internal(&"a request with an idempotency key was dropped"))
 }
 
-/// Hands a response to the client as it comes, and collects it. `None` where nothing was run for it.
-async fn pass_on(door: &Door, id: &str, response: Response, head: oneshot::Sender<Response>) -> Option<KeptAnswer> {
+/// What was passed on to the client.
+enum Passed {
+    Answer(KeptAnswer),
+    NothingRan,
+    TooLarge,
+}
+
+/// Hands a response to the client as it comes, and collects it.
+async fn pass_on(door: &Door, id: &str, response: Response, head: oneshot::Sender<Response>) -> Passed {
     let status = response.status();
     if !has_run(status) {
         drop(head.send(response));
-        return None;
+        return Passed::NothingRan;
     }
     // An error is put into its envelope further out; here it has to be made now, to be kept.
     let response = match response.extensions().get::<ApiError>().cloned() {
@@ -104,9 +113,10 @@ async fn pass_on(door: &Door, id: &str, response: Response, head: oneshot::Sende
     let (pieces, client) = mpsc::channel::<Result<Bytes, Infallible>>(QUEUE);
     drop(head.send(HttpResponse::from_parts(parts, Body::from_stream(ReceiverStream::new(client)))));
     let mut body = body.into_data_stream();
-    let (mut kept, mut gone) = (BytesMut::new(), false);
+    let (mut kept, mut size, mut gone) = (BytesMut::new(), 0, false);
     while let Some(Ok(piece)) = body.next().await {
-        if kept.len() + piece.len() <= LARGEST {
+        size += piece.len();
+        if size <= LARGEST {
             kept.extend_from_slice(&piece);
         }
         // A client that is gone, or that takes nothing while the server ends, misses the rest.
@@ -116,7 +126,10 @@ async fn pass_on(door: &Door, id: &str, response: Response, head: oneshot::Sende
                 () = door.runtime.cancelled() => true,
             };
     }
-    Some(KeptAnswer { status: status.as_u16(), content_type, body: kept.freeze() })
+    if size > LARGEST {
+        return Passed::TooLarge;
+    }
+    Passed::Answer(KeptAnswer { status: status.as_u16(), content_type, body: kept.freeze() })
 }
 
 /// Whether something was run before this answer: all others say that nothing was, and may be tried again.
@@ -139,8 +152,9 @@ impl Repeats {
     async fn wait(&self, key: &IdempotencyKey) -> Result<(), ApiError> {
         let served = self.lock().get(key).cloned();
         let Some(mut served) = served else {
-            let message = "a request with this `Idempotency-Key` was begun and never answered: the server ended while it \
-                           ran, or another one serves it. Look at the conversation, and use a new key to run it again";
+            let message = "a request with this `Idempotency-Key` was begun and has no answer to give again: the server \
+                           ended while it ran, another one serves it, or its answer was too large to keep. Look at the \
+                           conversation, and use a new key to run it again";
             return Err(ApiError::conflict(message));
         };
         // An error is the end of the one that is waited for.

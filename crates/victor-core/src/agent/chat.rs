@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::conversation::Conversation;
 use crate::error::{ConfigurationError, SessionError, VictorError};
@@ -355,7 +356,7 @@ impl Chat {
         if state.is_ok() {
             self.latest = out.cancel.clone();
         }
-        tracker.spawn(async move {
+        let work = async move {
             let ready = async {
                 if closed {
                     return Err(ConfigurationError::with_code("SHUTTING_DOWN", "shutting down: no new run").into());
@@ -381,7 +382,9 @@ impl Chat {
                 Ok(outcome) => out.finish(outcome),
                 Err(e) => out.refuse(&agent, e),
             }
-        });
+        };
+        // What it logs belongs to whatever asked for it: a request of a server.
+        tracker.spawn(work.in_current_span());
         handle
     }
 }
