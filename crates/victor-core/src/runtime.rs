@@ -18,7 +18,9 @@ use crate::hook::Hook;
 use crate::id::{Clock, RunId};
 use crate::memory::MemoryStore;
 use crate::permission::{Approver, DenyAll, Mode, Rules};
+use crate::prompt::PromptSource;
 use crate::provider::ProviderRegistry;
+use crate::resource::ResourceSource;
 use crate::sandbox::{SandboxMode, Workspace};
 use crate::session::SessionStore;
 use crate::tool::{ToolOutput, ToolSet, ToolSource};
@@ -36,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) providers: Option<Arc<dyn ProviderRegistry>>,
     pub(crate) tools: Vec<Arc<dyn ToolSource>>,
+    pub(crate) resources: Vec<Arc<dyn ResourceSource>>,
+    pub(crate) prompts: Vec<Arc<dyn PromptSource>>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) blobs: Option<Arc<dyn BlobStore>>,
     pub(crate) workspace: Arc<Workspace>,
@@ -80,6 +84,18 @@ impl Runtime {
             tools.extend(source.tools().await);
         }
         ToolSet::new(tools)
+    }
+
+    /// The sources of resources.
+    #[must_use]
+    pub fn resources(&self) -> &[Arc<dyn ResourceSource>] {
+        &self.inner.resources
+    }
+
+    /// The sources of prompts.
+    #[must_use]
+    pub fn prompts(&self) -> &[Arc<dyn PromptSource>] {
+        &self.inner.prompts
     }
 
     /// The saved sessions.
@@ -215,6 +231,8 @@ pub struct RuntimeBuilder {
     clock: Option<Arc<dyn Clock>>,
     providers: Option<Arc<dyn ProviderRegistry>>,
     tools: Vec<Arc<dyn ToolSource>>,
+    resources: Vec<Arc<dyn ResourceSource>>,
+    prompts: Vec<Arc<dyn PromptSource>>,
     sessions: Option<Arc<dyn SessionStore>>,
     blobs: Option<Arc<dyn BlobStore>>,
     workspace: Option<Workspace>,
@@ -246,6 +264,18 @@ impl RuntimeBuilder {
     /// Adds a source of tools.
     pub fn tools(mut self, source: Arc<dyn ToolSource>) -> Self {
         self.tools.push(source);
+        self
+    }
+
+    /// Adds a source of resources.
+    pub fn resources(mut self, source: Arc<dyn ResourceSource>) -> Self {
+        self.resources.push(source);
+        self
+    }
+
+    /// Adds a source of prompts.
+    pub fn prompts(mut self, source: Arc<dyn PromptSource>) -> Self {
+        self.prompts.push(source);
         self
     }
 
@@ -340,6 +370,8 @@ impl RuntimeBuilder {
             clock,
             providers: self.providers,
             tools: self.tools,
+            resources: self.resources,
+            prompts: self.prompts,
             blobs: self.blobs,
             workspace: Arc::new(self.workspace.unwrap_or_else(|| Workspace::new("/nonexistent"))),
             rules: RwLock::new(Arc::new(self.rules)),

@@ -1,0 +1,2 @@
+//! The MCP door (a server) and the MCP client, behind `rmcp`.
+#![forbid(unsafe_code)]

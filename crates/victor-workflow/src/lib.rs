@@ -1,0 +1,2 @@
+//! Workflows: graphs of agents, tools, conditions and people, with checkpoints.
+#![forbid(unsafe_code)]
