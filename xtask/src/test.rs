@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all tests of the workspace, after what they need is there.
 //! What cannot run on this machine is named at the end, never passed over in silence.
 
-use crate::sh;
+use crate::{peers, sh};
 
 /// A program of the system that tests use.
 struct Need {
@@ -21,7 +21,7 @@ enum Must {
     Like,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 5] = [
     Need { program: "git", version_flag: "--version", package: "git", without: "the git tools", must: Must::Have },
     Need {
         program: "bash",
@@ -37,11 +37,26 @@ const NEEDS: [Need; 3] = [
         without: "the interactive chat in a real terminal",
         must: Must::Like,
     },
+    Need {
+        program: "npm",
+        version_flag: "--version",
+        package: "npm",
+        without: "the MCP conformance suite, and MCP clients and servers from npm",
+        must: Must::Like,
+    },
+    Need {
+        program: "python3",
+        version_flag: "--version",
+        package: "python3-venv",
+        without: "MCP clients and servers from the Python index",
+        must: Must::Like,
+    },
 ];
 
 /// Runs the tests; `args` go to the test runner.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut gaps = provide()?;
+    gaps.extend(peers::provide());
     let nextest = nextest();
     if !nextest {
         gaps.push("cargo-nextest: not there and not installable; `cargo test` ran the tests instead".to_owned());
