@@ -1,2 +1,4 @@
-//! Workflows: graphs of agents, tools, conditions and people, with checkpoints.
+//! Workflows and teams for Victor: graphs, their YAML form, checkpoints, people in the loop.
 #![forbid(unsafe_code)]
+
+pub mod team;
