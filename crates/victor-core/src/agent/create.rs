@@ -1,7 +1,7 @@
 //! How agents are made: names to objects, with all checks up front.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use globset::Glob;
 use serde_json::Value;

@@ -11,6 +11,7 @@ mod log;
 pub mod machine;
 mod model_call;
 mod outcome;
+mod part;
 mod run;
 mod scope;
 mod spec;
@@ -27,6 +28,7 @@ pub(crate) use create::call_tool;
 pub use dispatch::RunScope;
 pub use machine::Machine;
 pub use outcome::{Denial, Failure, Outcome, Status, Suspended};
+pub use part::{Part, PartEnd};
 pub use run::Run;
 pub use scope::{ScopeEnd, ScopeOptions};
 pub use spec::{AgentSpec, DryRun, Profile};
@@ -168,6 +170,12 @@ impl Agent {
     pub async fn tools(&self) -> ToolSet {
         create::tools(&self.inner.runtime, &self.inner.own_tools, self.inner.spec.tools.as_deref(), self.inner.mode)
             .await
+    }
+
+    /// The runtime that it was made from.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.inner.runtime
     }
 
     fn approver(&self) -> Arc<dyn Approver> {

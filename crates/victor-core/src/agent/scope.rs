@@ -24,7 +24,7 @@ use super::ledger::Ledger;
 use super::outcome::{Denial, Outcome};
 use super::run::{ErrorSlot, Run};
 use super::spec::DryRun;
-use super::{Agent, create, start};
+use super::{Agent, Part, create};
 
 /// Events that wait for the reader at most.
 const QUEUE: usize = 1024;
@@ -77,6 +77,7 @@ impl RunScope {
         let emitter = emitter.resumed(run, options.next_event);
         let defaults = &runtime.inner.defaults;
         let mode = options.mode.or(defaults.mode).unwrap_or_default();
+        let budget = options.budget.over(&defaults.budget);
         let scope = Scope {
             runtime: runtime.clone(),
             run,
@@ -85,11 +86,11 @@ impl RunScope {
             dry_run: options.dry_run.max(defaults.dry_run),
             tools: create::tools(runtime, &[], options.tools.as_deref(), mode).await,
             approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
-            budget: options.budget.over(&defaults.budget),
+            budget,
             grants: Arc::default(),
             emitter: emitter.clone(),
             // Whether earlier parts had prices is not known any more; what they cost is counted.
-            ledger: Arc::new(Ledger::priced(options.spent)),
+            ledger: Arc::new(Ledger::priced(options.spent, budget)),
             cancel: cancel.clone(),
             log: None,
             marks: Arc::default(),
@@ -115,10 +116,10 @@ impl RunScope {
             dry_run: above.dry_run,
             tools: above.tools.clone(),
             approver: Arc::clone(&above.approver),
-            budget: budget.beyond(&above.ledger.spent()).within(&above.budget),
+            budget: budget.within(&above.budget),
             grants: Arc::clone(&above.grants),
             emitter: above.emitter.below(path),
-            ledger: Arc::clone(&above.ledger),
+            ledger: Arc::new(Ledger::part(&above.ledger, budget)),
             cancel,
             log: above.log.clone(),
             marks: Arc::clone(&above.marks),
@@ -135,7 +136,7 @@ impl RunScope {
     /// # Errors
     /// What made it fail. A limit, a denial and a cancellation are outcomes, not errors.
     pub async fn run_agent(&self, agent: &Agent, name: &str, input: impl Into<Input>) -> Result<Outcome, VictorError> {
-        Box::pin(start::run_child(agent, self, &CallId::named(name), input.into())).await
+        self.run_part(agent, Part::named(name), input).await.into_result()
     }
 
     /// Calls a tool as a part of this run, on the same permission path as an agent's call, and tells of it.
@@ -209,9 +210,15 @@ impl RunScope {
         &self.inner.cancel
     }
 
-    /// What the run has used so far.
+    /// What the whole run has used so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
+        self.inner.ledger.root().spent()
+    }
+
+    /// What this part of the run has used so far.
+    #[must_use]
+    pub fn used(&self) -> Spent {
         self.inner.ledger.spent()
     }
 
@@ -221,7 +228,7 @@ impl RunScope {
         self.inner.budget
     }
 
-    /// The cost so far, if the price of every call is known.
+    /// This part's cost so far, if the price of every call is known.
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
         self.inner.ledger.cost()
