@@ -316,6 +316,13 @@ impl ToolCx {
     pub async fn call_tool(&self, tool: &Arc<dyn DynTool>, args: Value) -> Result<ToolOutput, ToolError> {
         self.door.call(self, Callee::Tool(tool), args).await
     }
+
+    /// The run that the call belongs to, for tools that have agents work as parts of it; `None` outside of runs. All
+    /// that it does is judged and counted as the run's own.
+    #[must_use]
+    pub fn scope(&self) -> Option<crate::agent::RunScope> {
+        self.door.run_scope()
+    }
 }
 
 impl fmt::Debug for ToolCx {

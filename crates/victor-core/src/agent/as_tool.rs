@@ -41,7 +41,7 @@ impl DynTool for AgentTool {
         let args: TaskArgs = serde_json::from_value(args).map_err(|e| ToolError::Model(e.to_string()))?;
         let agent = self.agent.clone();
         Ok(Plan::new(Effects::AGENT, move |_permit, cx: ToolCx| async move {
-            let parent = cx.door.run_scope().ok_or_else(|| ToolError::model("an agent can only be called in a run"))?;
+            let parent = cx.scope().ok_or_else(|| ToolError::model("an agent can only be called in a run"))?;
             let ended = parent.run_part(&agent, Part::named(cx.call.as_str()), args.task).await;
             let outcome = ended.into_result().map_err(|e| ToolError::Model(format!("the agent failed: {e}")))?;
             let output = match outcome.status {

@@ -95,15 +95,15 @@ pub struct Outcome {
 
 impl Outcome {
     /// The end of a run that could not begin, or that crashed.
-    pub(crate) fn refused(run: RunId, model: &Model, e: &VictorError, took: Duration) -> Self {
+    pub(crate) fn refused(run: RunId, model: Option<&Model>, e: &VictorError, took: Duration) -> Self {
         Self {
             run_id: run,
             session_id: None,
             status: Status::Failed,
             text: String::new(),
             structured: None,
-            provider: model.info.provider.clone(),
-            model: model.info.id.clone(),
+            provider: model.map(|m| m.info.provider.clone()).unwrap_or_default(),
+            model: model.map(|m| m.info.id.clone()).unwrap_or_default(),
             usage: Usage::default(),
             cost: None,
             turns: 0,

@@ -81,7 +81,7 @@ impl RunScope {
             Ok(end) => end,
             Err(e) => {
                 let took = self.inner.emitter.now().since(begun);
-                let outcome = Outcome::refused(self.inner.run, &agent.inner.model, &e, took);
+                let outcome = Outcome::refused(self.inner.run, Some(&agent.inner.model), &e, took);
                 PartEnd { outcome, error: Some(e) }
             }
         };

@@ -55,7 +55,7 @@ impl Outlet {
     /// Ends a run that could not begin, or that crashed.
     pub(super) fn refuse(&self, agent: &Agent, e: VictorError) {
         let took = self.emitter.now().since(self.begun);
-        let outcome = Outcome::refused(self.run, &agent.inner.model, &e, took);
+        let outcome = Outcome::refused(self.run, Some(&agent.inner.model), &e, took);
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         self.finish(outcome);
     }
