@@ -163,75 +163,27 @@ impl TeamSpec {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
-        let mut wrong = |field, message: String| found.push(Problem { field, message });
-        self.check_members(&mut wrong);
         for (field, seat) in [("lead", &self.lead), ("judge", &self.judge)] {
             if let Some(Seat::Member(name)) = seat
                 && !self.members.iter().any(|m| m.name == *name)
             {
                 let names = self.members.iter().map(|m| m.name.as_str());
-                wrong(field, format!("no member is called `{name}`{}", hint(name, names)));
+                let message = format!("no member is called `{name}`{}", hint(name, names));
+                found.push(Problem { field, message });
             }
         }
-        self.check_fit(&mut wrong);
-        found
-    }
-
-    fn check_members(&self, wrong: &mut impl FnMut(&'static str, String)) {
-        let mut seen = BTreeSet::new();
         let own = [&self.lead, &self.judge].into_iter().flatten().filter_map(Seat::own);
-        for member in self.members.iter().chain(own) {
-            if !is_name(&member.name) {
-                let name = &member.name;
-                wrong(
-                    "members",
-                    format!("`{name}` is no name for a member: use up to 48 letters, digits, `_` and `-`"),
-                );
-            }
-            if !seen.insert(&member.name) {
-                wrong("members", format!("two members are called `{}`", member.name));
-            }
-        }
-    }
-
-    fn check_fit(&self, wrong: &mut impl FnMut(&'static str, String)) {
-        let formation = self.team.name();
-        let unused = |field: &'static str| format!("`{field}` means nothing in the formation `{formation}`");
-        let workers = self.workers().count();
-        match self.team {
-            Formation::Hierarchical if self.lead.is_none() => {
-                wrong("lead", "a hierarchical team needs a `lead`".into())
-            }
-            Formation::Debate if self.judge.is_none() => wrong("judge", "a debate needs a `judge`".into()),
-            Formation::Debate | Formation::Consensus if workers < 2 => {
-                wrong("members", format!("a {formation} needs two members at least, here are {workers}"));
-            }
-            Formation::Reflection if workers != 2 => {
-                let text = format!("a reflection has two members, who works and who criticises; here are {workers}");
-                wrong("members", text);
-            }
-            _ if workers == 0 => wrong("members", "a team needs members".into()),
-            _ => {}
-        }
-        if self.lead.is_some() && !matches!(self.team, Formation::Hierarchical | Formation::Parallel | Formation::Flat)
-        {
-            wrong("lead", unused("lead"));
-        }
-        if self.judge.is_some() && self.team != Formation::Debate {
-            wrong("judge", unused("judge"));
-        }
-        match self.rounds {
-            Some(_) if !self.team.has_rounds() => wrong("rounds", unused("rounds")),
-            Some(0 | 101..) => wrong("rounds", "`rounds` is from 1 to 100".into()),
-            _ => {}
-        }
-        match self.min_agreement {
-            Some(_) if self.team != Formation::Consensus => wrong("min_agreement", unused("min_agreement")),
-            Some(share) if !(share > 0.0 && share <= 1.0) => {
-                wrong("min_agreement", format!("`min_agreement` is a share above 0 and up to 1, not {share}"));
-            }
-            _ => {}
-        }
+        let shape = Shape {
+            formation: self.team,
+            names: self.members.iter().chain(own).map(|m| m.name.as_str()).collect(),
+            workers: self.workers().count(),
+            lead: self.lead.is_some(),
+            judge: self.judge.is_some(),
+            rounds: self.rounds,
+            min_agreement: self.min_agreement,
+        };
+        found.extend(shape.problems());
+        found
     }
 
     /// The members without those who have a special part.
@@ -241,6 +193,97 @@ impl TeamSpec {
             is(&self.lead) || is(&self.judge)
         };
         self.members.iter().filter(move |m| !special(&m.name))
+    }
+}
+
+/// Who wins a debate that nobody wins.
+pub(super) const NOBODY: &str = "nobody";
+
+/// What a team looks like from outside: who is in it and what was said of it.
+pub(super) struct Shape<'a> {
+    pub(super) formation: Formation,
+    pub(super) names: Vec<&'a str>,
+    /// Members without a special part.
+    pub(super) workers: usize,
+    pub(super) lead: bool,
+    pub(super) judge: bool,
+    pub(super) rounds: Option<u32>,
+    pub(super) min_agreement: Option<f64>,
+}
+
+impl Shape<'_> {
+    /// All that does not fit the formation.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut wrong = |field, message: String| found.push(Problem { field, message });
+        self.check_names(&mut wrong);
+        self.check_members(&mut wrong);
+        self.check_settings(&mut wrong);
+        found
+    }
+
+    fn check_names(&self, wrong: &mut impl FnMut(&'static str, String)) {
+        let mut seen = BTreeSet::new();
+        for name in &self.names {
+            if !is_name(name) {
+                wrong(
+                    "members",
+                    format!("`{name}` is no name for a member: use up to 48 letters, digits, `_` and `-`"),
+                );
+            }
+            if *name == NOBODY && self.formation == Formation::Debate {
+                wrong(
+                    "members",
+                    format!("`{NOBODY}` is who has won a debate without a winner: name the member otherwise"),
+                );
+            }
+            if !seen.insert(name) {
+                wrong("members", format!("two members are called `{name}`"));
+            }
+        }
+    }
+
+    fn check_members(&self, wrong: &mut impl FnMut(&'static str, String)) {
+        let (formation, workers) = (self.formation.name(), self.workers);
+        match self.formation {
+            Formation::Hierarchical if !self.lead => wrong("lead", "a hierarchical team needs a `lead`".to_owned()),
+            Formation::Debate if !self.judge => wrong("judge", "a debate needs a `judge`".to_owned()),
+            _ => {}
+        }
+        match self.formation {
+            Formation::Debate | Formation::Consensus if workers < 2 => {
+                wrong("members", format!("a {formation} needs two members at least, here are {workers}"));
+            }
+            Formation::Reflection if workers != 2 => {
+                let text = format!("a reflection has two members, who works and who criticises; here are {workers}");
+                wrong("members", text);
+            }
+            _ if workers == 0 => wrong("members", "a team needs members".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn check_settings(&self, wrong: &mut impl FnMut(&'static str, String)) {
+        let formation = self.formation;
+        let unused = |field: &str| format!("`{field}` means nothing in the formation `{}`", formation.name());
+        if self.lead && !matches!(formation, Formation::Hierarchical | Formation::Parallel | Formation::Flat) {
+            wrong("lead", unused("lead"));
+        }
+        if self.judge && formation != Formation::Debate {
+            wrong("judge", unused("judge"));
+        }
+        match self.rounds {
+            Some(_) if !formation.has_rounds() => wrong("rounds", unused("rounds")),
+            Some(0 | 101..) => wrong("rounds", "`rounds` is from 1 to 100".to_owned()),
+            _ => {}
+        }
+        match self.min_agreement {
+            Some(_) if formation != Formation::Consensus => wrong("min_agreement", unused("min_agreement")),
+            Some(share) if !(share > 0.0 && share <= 1.0) => {
+                wrong("min_agreement", format!("`min_agreement` is a share above 0 and up to 1, not {share}"));
+            }
+            _ => {}
+        }
     }
 }
 
