@@ -56,7 +56,10 @@ pub(super) struct Turn {
 
 /// Why a team does not come to its end.
 #[derive(Clone, Debug)]
-pub(super) struct Stop {
+pub(super) struct Stop(Box<Why>);
+
+#[derive(Clone, Debug)]
+struct Why {
     status: Status,
     text: String,
     limit: Option<Limit>,
@@ -67,17 +70,17 @@ pub(super) struct Stop {
 impl Stop {
     pub(super) fn failed(cause: VictorError) -> Self {
         let error = Some(Failure::from(&cause));
-        Self { status: Status::Failed, text: String::new(), limit: None, error, cause: Some(cause) }
+        Self(Box::new(Why { status: Status::Failed, text: String::new(), limit: None, error, cause: Some(cause) }))
     }
 
     /// The rounds are used up; `text` is the latest that there is.
     pub(super) fn rounds(code: &'static str, message: String, text: String) -> Self {
         let error = Some(Failure { code: code.to_owned(), message });
-        Self { status: Status::Limit, text, limit: None, error, cause: None }
+        Self(Box::new(Why { status: Status::Limit, text, limit: None, error, cause: None }))
     }
 
     fn of(status: Status) -> Self {
-        Self { status, text: String::new(), limit: None, error: None, cause: None }
+        Self(Box::new(Why { status, text: String::new(), limit: None, error: None, cause: None }))
     }
 }
 
@@ -184,8 +187,8 @@ impl<'a> Floor<'a> {
     pub(super) fn close(self, ended: Result<String, Stop>, begun: Timestamp) -> TeamOutcome {
         let Kept { contributions, rounds, votes, agreement, verdict, approved, stop: _ } =
             std::mem::take(&mut *self.record.lock());
-        let done = |text| Stop { text, ..Stop::of(Status::Completed) };
-        let stop = ended.map_or_else(|stop| stop, done);
+        let done = |text| Why { text, ..*Stop::of(Status::Completed).0 };
+        let stop = ended.map_or_else(|stop| *stop.0, done);
         let spent = self.scope.used();
         let mut tools_used: Vec<String> = Vec::new();
         for tool in contributions.iter().flat_map(|c| &c.tools_used) {
@@ -292,5 +295,5 @@ fn stop_of(said: Contribution, cause: Option<VictorError>) -> Stop {
         (None, Some(e)) => Some(ConfigurationError::with_code("PROVIDER_ERROR", e.message.clone()).into()),
         (None, None) => None,
     };
-    Stop { status, text, limit, error, cause }
+    Stop(Box::new(Why { status, text, limit, error, cause }))
 }
