@@ -71,6 +71,24 @@ fn composed_tools_call_tools_and_agents() {
 }
 
 #[test]
+fn a_team_delegates_reviews_and_votes() {
+    let approved = json!({ "approved": true, "feedback": "" }).to_string();
+    let replies = vec![
+        Reply::call("ask_analyst", json!({ "task": "What is in notes.txt?" })),
+        Reply::call("read", json!({ "path": "notes.txt" })),
+        Reply::text("A brick."),
+        Reply::text("There is one brick."),
+        Reply::text("Brick."),
+        Reply::text(approved),
+    ];
+    let bench = Bench::new();
+    bench.file("notes.txt", "one brick");
+    let out = run_in(&bench, "team", replies);
+    let told = "There is one brick.\n  analyst: A brick.\n  lead: There is one brick.\n";
+    assert_eq!(out, format!("{told}writer < : A word for a thing to build with.\ncritic < writer\nBrick.\n"));
+}
+
+#[test]
 fn an_application_nests_the_http_api_beside_its_own_routes() {
     use std::io::BufRead as _;
     let (bench, server) = (Bench::new(), ModelServer::options().lenient().start_with(|_| Reply::text("Nested.")));

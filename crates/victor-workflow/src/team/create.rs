@@ -36,7 +36,7 @@ impl Team {
         for member in spec.workers() {
             members.push(make(runtime, member, mode).await?);
         }
-        let mut team = Self::of(spec.team, members);
+        let mut team = Self::new(spec.team, members);
         team.lead = seat(runtime, spec, spec.lead.as_ref(), mode).await?;
         team.judge = seat(runtime, spec, spec.judge.as_ref(), mode).await?;
         team.rounds = spec.rounds;

@@ -94,45 +94,66 @@ impl From<(&str, Agent)> for Member {
 impl Team {
     /// One after the other; each sees the task and what all before it have said.
     pub fn sequential<M: Into<Member>>(members: impl IntoIterator<Item = M>) -> Self {
-        Self::of(Formation::Sequential, members)
+        Self::new(Formation::Sequential, members)
     }
 
     /// All at once, each with the task alone. With a [`lead`](Self::lead) that makes one answer of theirs.
     pub fn parallel<M: Into<Member>>(members: impl IntoIterator<Item = M>) -> Self {
-        Self::of(Formation::Parallel, members)
+        Self::new(Formation::Parallel, members)
     }
 
     /// The lead plans, hands work to the members through tools, and makes one answer of what they bring.
     pub fn hierarchical<M: Into<Member>>(lead: impl Into<Member>, members: impl IntoIterator<Item = M>) -> Self {
-        Self::of(Formation::Hierarchical, members).lead(lead)
+        Self::new(Formation::Hierarchical, members).lead(lead)
     }
 
     /// One after the other; the first gets the task, each other one the text of the one before, and nothing else.
     pub fn pipeline<M: Into<Member>>(members: impl IntoIterator<Item = M>) -> Self {
-        Self::of(Formation::Pipeline, members)
+        Self::new(Formation::Pipeline, members)
     }
 
     /// Peers, all at once, who share a blackboard. With a [`lead`](Self::lead) that makes one answer of theirs.
     pub fn flat<M: Into<Member>>(members: impl IntoIterator<Item = M>) -> Self {
-        Self::of(Formation::Flat, members)
+        Self::new(Formation::Flat, members)
     }
 
     /// Each proposes, then all vote; until enough agree.
     pub fn consensus<M: Into<Member>>(members: impl IntoIterator<Item = M>) -> Self {
-        Self::of(Formation::Consensus, members)
+        Self::new(Formation::Consensus, members)
     }
 
     /// They argue in turn for some rounds, then the judge decides.
     pub fn debate<M: Into<Member>>(members: impl IntoIterator<Item = M>, judge: impl Into<Member>) -> Self {
-        let mut team = Self::of(Formation::Debate, members);
-        team.judge = Some(named(judge.into(), "judge"));
-        team
+        Self::new(Formation::Debate, members).judge(judge)
     }
 
     /// The worker works and the critic criticises, until it approves.
     pub fn reflection(worker: impl Into<Member>, critic: impl Into<Member>) -> Self {
         let pair = [named(worker.into(), "worker"), named(critic.into(), "critic")];
-        Self::of(Formation::Reflection, pair)
+        Self::new(Formation::Reflection, pair)
+    }
+
+    /// A team in a formation that is known only when the program runs. Who leads and who judges is set beside it.
+    pub fn new<M: Into<Member>>(formation: Formation, members: impl IntoIterator<Item = M>) -> Self {
+        let members = members.into_iter().zip(1..).map(|(m, place)| named(m.into(), &format!("member_{place}")));
+        Self {
+            formation,
+            members: members.collect(),
+            lead: None,
+            judge: None,
+            rounds: None,
+            min_agreement: AGREEMENT,
+            on_member_failure: MemberFailure::Fail,
+            budget: Budget::default(),
+            approver: None,
+        }
+    }
+
+    /// Who decides a debate.
+    #[must_use]
+    pub fn judge(mut self, judge: impl Into<Member>) -> Self {
+        self.judge = Some(named(judge.into(), "judge"));
+        self
     }
 
     /// Who leads, or makes one answer of the others' (`parallel`, `flat`).
@@ -225,21 +246,6 @@ impl Team {
     #[must_use]
     pub fn as_tool(&self, name: &str, description: &str) -> Arc<dyn DynTool> {
         tool::of_team(self.clone(), name, description)
-    }
-
-    fn of<M: Into<Member>>(formation: Formation, members: impl IntoIterator<Item = M>) -> Self {
-        let members = members.into_iter().zip(1..).map(|(m, place)| named(m.into(), &format!("member_{place}")));
-        Self {
-            formation,
-            members: members.collect(),
-            lead: None,
-            judge: None,
-            rounds: None,
-            min_agreement: AGREEMENT,
-            on_member_failure: MemberFailure::Fail,
-            budget: Budget::default(),
-            approver: None,
-        }
     }
 
     fn everybody(&self) -> impl Iterator<Item = &Member> {

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
-use victor_core::agent::{RunScope, Status};
+use victor_core::agent::RunScope;
 
 use crate::error::NodeError;
 use crate::node::{Node, NodeCx, NodeOutput};
 
-use super::{Team, TeamOutcome, TeamSpec};
+use super::{Team, TeamSpec};
 
 type Task = dyn Fn(&NodeCx) -> Result<String, NodeError> + Send + Sync;
 
@@ -70,52 +69,8 @@ impl Node for TeamNode {
             Who::Team(team) => Team::clone(team),
             Who::Spec(spec) => Team::create_in(cx.runtime(), spec, scope.mode()).await?,
         };
-        let value = value_of(team.run_in(scope, &task).await)?;
+        let value = team.run_in(scope, &task).await.into_value()?;
         let key = self.output.clone().unwrap_or_else(|| cx.node().to_owned());
         Ok(NodeOutput::set(key, value))
     }
-}
-
-/// A team's answer as it stands in the state: its text, and what the formation has beside it.
-fn value_of(done: TeamOutcome) -> Result<Value, NodeError> {
-    let reason = |what: &str| match &done.error {
-        Some(e) => format!("the team {what}: {}", e.message),
-        None => format!("the team {what}"),
-    };
-    match done.status {
-        Status::Completed => {}
-        Status::Cancelled => return Err(NodeError::cancelled()),
-        Status::Limit => {
-            let limit = done.limit.map_or_else(|| "used up its rounds".to_owned(), |l| format!("reached {l}"));
-            return Err(NodeError::with_code("LIMIT_EXCEEDED", reason(&limit)));
-        }
-        Status::Denied => {
-            let denied: Vec<_> = done.denied.iter().map(|d| format!("{}: {}", d.tool, d.reason)).collect();
-            let text = format!("the team was denied what it needed ({})", denied.join("; "));
-            return Err(NodeError::with_code("PERMISSION_DENIED", text));
-        }
-        _ => {
-            return Err(match done.cause {
-                Some(cause) => cause.into(),
-                None => NodeError::new(reason("failed")),
-            });
-        }
-    }
-    let members: Vec<_> = done
-        .contributions
-        .iter()
-        .map(|c| json!({ "member": c.member, "round": c.round, "status": c.status, "text": c.text }))
-        .collect();
-    let mut value = json!({ "text": done.text, "members": members, "rounds": done.rounds });
-    if !done.votes.is_empty() {
-        value["votes"] = json!(done.votes);
-        value["agreement"] = json!(done.agreement);
-    }
-    if let Some(verdict) = &done.verdict {
-        value["verdict"] = json!(verdict);
-    }
-    if let Some(approved) = done.approved {
-        value["approved"] = json!(approved);
-    }
-    Ok(value)
 }

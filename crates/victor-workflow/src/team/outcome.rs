@@ -4,10 +4,12 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use victor_core::agent::{Denial, Failure, Status};
 use victor_core::error::VictorError;
 use victor_core::usage::{Limit, NanoUsd, Usage};
+
+use crate::error::NodeError;
 
 use super::Formation;
 
@@ -131,6 +133,54 @@ impl TeamOutcome {
     #[must_use]
     pub fn cause(&self) -> Option<&VictorError> {
         self.cause.as_ref()
+    }
+
+    /// The team's answer as it stands in a workflow's state: `text`, `members`, `rounds`, and what the formation has
+    /// beside it (`votes`, `agreement`, `verdict`, `approved`).
+    ///
+    /// # Errors
+    /// The team did not come to its end.
+    pub fn into_value(self) -> Result<Value, NodeError> {
+        self.finished()?;
+        let members: Vec<_> = self
+            .contributions
+            .iter()
+            .map(|c| json!({ "member": c.member, "round": c.round, "status": c.status, "text": c.text }))
+            .collect();
+        let mut value = json!({ "text": self.text, "members": members, "rounds": self.rounds });
+        if !self.votes.is_empty() {
+            value["votes"] = json!(self.votes);
+            value["agreement"] = json!(self.agreement);
+        }
+        if let Some(verdict) = &self.verdict {
+            value["verdict"] = json!(verdict);
+        }
+        if let Some(approved) = self.approved {
+            value["approved"] = json!(approved);
+        }
+        Ok(value)
+    }
+
+    /// Why it did not come to its end, where it did not.
+    fn finished(&self) -> Result<(), NodeError> {
+        let reason = |what: &str| match &self.error {
+            Some(e) => format!("the team {what}: {}", e.message),
+            None => format!("the team {what}"),
+        };
+        match self.status {
+            Status::Completed => Ok(()),
+            Status::Cancelled => Err(NodeError::cancelled()),
+            Status::Limit => {
+                let limit = self.limit.map_or_else(|| "used up its rounds".to_owned(), |l| format!("reached {l}"));
+                Err(NodeError::with_code("LIMIT_EXCEEDED", reason(&limit)))
+            }
+            Status::Denied => {
+                let denied: Vec<_> = self.denied.iter().map(|d| format!("{}: {}", d.tool, d.reason)).collect();
+                let text = format!("the team was denied what it needed ({})", denied.join("; "));
+                Err(NodeError::with_code("PERMISSION_DENIED", text))
+            }
+            _ => Err(self.cause.clone().map_or_else(|| NodeError::new(reason("failed")), NodeError::from)),
+        }
     }
 }
 
