@@ -289,11 +289,24 @@ pub(super) fn form(name: &str, properties: Value) -> Arc<OutputSchema> {
 
 fn stop_of(said: Contribution, cause: Option<VictorError>) -> Stop {
     let Contribution { member, status, text, limit, error, .. } = said;
-    let error = error.map(|e| Failure { message: format!("{member}: {}", e.message), ..e });
+    let error = match (error, status) {
+        (Some(e), _) => Some(Failure { message: format!("{member}: {}", e.message), ..e }),
+        (None, Status::Limit) => {
+            let limit = limit.map_or_else(|| "its limit".to_owned(), |l| l.to_string());
+            Some(Failure { code: "LIMIT_EXCEEDED".to_owned(), message: format!("{member} reached {limit}") })
+        }
+        (None, Status::Denied) => {
+            let message = format!("{member} was denied what it needed");
+            Some(Failure { code: "PERMISSION_DENIED".to_owned(), message })
+        }
+        (None, _) => None,
+    };
     let cause = match (cause, &error) {
         (Some(cause), _) => Some(cause),
-        (None, Some(e)) => Some(ConfigurationError::with_code("PROVIDER_ERROR", e.message.clone()).into()),
-        (None, None) => None,
+        (None, Some(e)) if status == Status::Failed => {
+            Some(ConfigurationError::with_code("PROVIDER_ERROR", e.message.clone()).into())
+        }
+        (None, _) => None,
     };
     Stop(Box::new(Why { status, text, limit, error, cause }))
 }
