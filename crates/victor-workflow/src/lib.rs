@@ -1,2 +1,5 @@
 //! Workflows: graphs of agents, tools, conditions and people, with checkpoints.
 #![forbid(unsafe_code)]
+
+pub mod expr;
+pub mod template;
