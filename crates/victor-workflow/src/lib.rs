@@ -3,3 +3,4 @@
 
 pub mod expr;
 pub mod template;
+pub mod yaml;

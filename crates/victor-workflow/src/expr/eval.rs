@@ -180,7 +180,11 @@ fn integer(n: &Number) -> Option<i128> {
 
 fn calculate(operation: Operation, left: &Value, right: &Value) -> Result<Value> {
     let (Value::Number(a), Value::Number(b)) = (left, right) else {
-        return Err(EvalError(format!("only numbers can be calculated with, not {} and {}", shown(left), shown(right))));
+        return Err(EvalError(format!(
+            "only numbers can be calculated with, not {} and {}",
+            shown(left),
+            shown(right)
+        )));
     };
     if let (Some(a), Some(b)) = (integer(a), integer(b)) {
         let result = match operation {
@@ -241,7 +245,8 @@ fn item<'a>(of: Cow<'a, Value>, index: &Value, term: &Term) -> Result<Cow<'a, Va
     let index = match (&*of, index) {
         (Value::Object(_), Value::String(name)) => return field(of, name, term),
         (Value::Array(items), Value::Number(n)) => {
-            let from_end = n.as_i64().filter(|n| *n < 0).and_then(|n| items.len().checked_add_signed(isize::try_from(n).ok()?));
+            let from_end =
+                n.as_i64().filter(|n| *n < 0).and_then(|n| items.len().checked_add_signed(isize::try_from(n).ok()?));
             let at = from_end.or_else(|| n.as_u64().and_then(|n| usize::try_from(n).ok()));
             at.filter(|i| *i < items.len())
                 .ok_or_else(|| EvalError(format!("`{term}` has {} items, and no [{n}]", items.len())))?

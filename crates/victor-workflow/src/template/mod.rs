@@ -3,7 +3,7 @@
 //! Strict: a name that is not there is an error. Fuel and the length of the result are bounded.
 
 mod engine;
-mod environment;
+pub(crate) mod environment;
 mod scan;
 mod shape;
 #[cfg(test)]

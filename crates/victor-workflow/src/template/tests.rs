@@ -78,7 +78,8 @@ fn what_is_no_template_says_why() {
 
 #[test]
 fn one_path_keeps_its_kind() {
-    let shape = Shape::parse(&json!({"a": "{{ findings }}", "b": ["{count}", 4], "c": "n = {count}"}), &environment()).unwrap();
+    let shape =
+        Shape::parse(&json!({"a": "{{ findings }}", "b": ["{count}", 4], "c": "n = {count}"}), &environment()).unwrap();
     assert_eq!(
         shape.value(&state()).unwrap(),
         json!({"a": {"score": 0.5, "items": ["x", "y"]}, "b": [3, 4], "c": "n = 3"})

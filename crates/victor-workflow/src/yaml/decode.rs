@@ -2,7 +2,7 @@
 //!
 //! What is wrong is dropped and the rest is read again, so that all mistakes are found, not only the first.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 use serde::de::value::{StrDeserializer, U32Deserializer};
@@ -12,12 +12,48 @@ use victor_core::error::nearest;
 
 use super::place::{AT, Findings, Place, SOURCE};
 use super::scalar::{self, Scalar};
-use super::tree::{Kind, Node, Style};
+use super::tree::{Kind, Node};
 use crate::template::Environment;
 use crate::template::environment::expand;
 
 /// How a list that may also be one name asks for itself.
 pub(crate) const NAMES: &str = "$victor::names";
+
+/// Which keys are known beside those of the type.
+#[derive(Clone, Copy)]
+pub(crate) enum Others<'a> {
+    /// These; all others are mistakes.
+    Only(&'a [&'a str]),
+    /// All: someone else looks at the keys.
+    All,
+}
+
+/// The keys of a type.
+pub(crate) fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Fields<'a>(&'a Cell<&'static [&'static str]>);
+    impl<'de> Deserializer<'de> for Fields<'_> {
+        type Error = serde::de::value::Error;
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(Error::custom("no value"))
+        }
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            self.0.set(fields);
+            Err(Error::custom("no value"))
+        }
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+    let fields = Cell::new(&[][..]);
+    drop(T::deserialize(Fields(&fields)));
+    fields.get()
+}
 
 /// What decoding needs and finds.
 pub(crate) struct Decoder<'e> {
@@ -43,9 +79,8 @@ impl<'e> Decoder<'e> {
         self.findings.mistake(place, message);
     }
 
-    /// Reads a mapping as `T`. Keys in `others` are known and read by someone else. `None` if a key that must be there
-    /// is not, or the node is no mapping; that is noted then.
-    pub(crate) fn mapping<T: DeserializeOwned>(&mut self, node: &Node, others: &[&str]) -> Option<T> {
+    /// Reads a mapping as `T`. `None` if a key that must be there is not, or the node is no mapping; that is noted then.
+    pub(crate) fn mapping<T: DeserializeOwned>(&mut self, node: &Node, others: Others<'_>) -> Option<T> {
         let notes = RefCell::new(Notes::default());
         let found = loop {
             let de = De { node, notes: &notes, environment: self.environment, others, flavour: Flavour::Value };
@@ -147,13 +182,13 @@ struct De<'a> {
     node: &'a Node,
     notes: &'a RefCell<Notes>,
     environment: &'a Environment,
-    others: &'a [&'a str],
+    others: Others<'a>,
     flavour: Flavour,
 }
 
 impl<'a> De<'a> {
     fn child(self, node: &'a Node) -> Self {
-        Self { node, others: &[], ..self }
+        Self { node, others: Others::Only(&[]), ..self }
     }
 
     fn is_dropped(&self, node: &Node) -> bool {
@@ -271,7 +306,9 @@ impl<'de> Deserializer<'de> for De<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         match &self.node.kind {
-            Kind::Mapping(entries) => visitor.visit_map(Entries { de: self, entries: entries.iter(), value: None, fields: None }),
+            Kind::Mapping(entries) => {
+                visitor.visit_map(Entries { de: self, entries: entries.iter(), value: None, fields: None })
+            }
             Kind::Scalar { .. } | Kind::List(_) => Err(self.wrong("a mapping (`key: value`)")),
         }
     }
@@ -284,8 +321,9 @@ impl<'de> Deserializer<'de> for De<'_> {
     ) -> Result<V::Value, Failure> {
         let Kind::Mapping(entries) = &self.node.kind else { return Err(self.wrong("a mapping (`key: value`)")) };
         for (key, _) in entries {
+            let Others::Only(others) = self.others else { break };
             let name = key.text().unwrap_or_default();
-            let known = fields.iter().chain(self.others);
+            let known = fields.iter().chain(others);
             if !known.clone().any(|f| crate::expr::same_name(f, name)) {
                 let message = unknown("key", name, known.copied());
                 self.notes.borrow_mut().mistakes.push((key.place, message));
@@ -304,7 +342,11 @@ impl<'de> Deserializer<'de> for De<'_> {
         match variants.iter().find(|v| crate::expr::same_name(v, &text)) {
             Some(variant) => visitor.visit_enum(IntoDeserializer::<Failure>::into_deserializer(*variant)),
             None => {
-                let message = format!("`{text}` is not one of {}{}", listed(variants.iter().copied()), did_you_mean(&text, variants.iter().copied()));
+                let message = format!(
+                    "`{text}` is not one of {}{}",
+                    listed(variants.iter().copied()),
+                    did_you_mean(&text, variants.iter().copied())
+                );
                 Err(Failure { message, place: Some(self.node.place), ..Failure::default() })
             }
         }
@@ -407,9 +449,4 @@ impl<'de> SeqAccess<'de> for Placed<'_> {
         };
         seed.deserialize(U32Deserializer::<Failure>::new(number)).map(Some)
     }
-}
-
-/// How a plain text is told.
-pub(crate) fn is_plain(node: &Node) -> bool {
-    matches!(node.kind, Kind::Scalar { style: Style::Plain, .. })
 }

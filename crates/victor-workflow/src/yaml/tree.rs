@@ -194,7 +194,8 @@ impl Builder<'_> {
     }
 
     fn mapping<'a>(&mut self, events: &mut impl Iterator<Item = Step<'a>>, depth: usize) -> Result<Kind, Failure> {
-        let (mut entries, mut merged): (Vec<(Node, Node)>, Vec<(Node, Node)>) = (Vec::new(), Vec::new());
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut merged: Vec<(Node, Node)> = Vec::new();
         loop {
             let (event, span) = self.some(events)?;
             if matches!(event, Event::MappingEnd) {
