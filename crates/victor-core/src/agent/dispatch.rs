@@ -56,8 +56,8 @@ pub(crate) struct Scope {
     // Weak: a tool that keeps its context must not keep the session.
     pub(crate) log: Option<Weak<SessionLog>>,
     pub(crate) marks: Arc<Marks>,
-    pub(crate) denied: Mutex<Vec<Denial>>,
-    pub(crate) used: Mutex<Vec<String>>,
+    pub(crate) denied: Arc<Mutex<Vec<Denial>>>,
+    pub(crate) used: Arc<Mutex<Vec<String>>>,
     pub(crate) nested: AtomicU64,
 }
 

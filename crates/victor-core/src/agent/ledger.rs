@@ -21,6 +21,11 @@ impl Ledger {
         Self(Mutex::new(Account { spent, unpriced: price.is_none() && spent.usage.total() > 0 }))
     }
 
+    /// The account of a run that goes on, all of whose calls so far had prices.
+    pub(crate) fn priced(spent: Spent) -> Self {
+        Self(Mutex::new(Account { spent, unpriced: false }))
+    }
+
     /// Counts a model call that answered.
     pub(crate) fn answered(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).spent.turns += 1;

@@ -12,6 +12,7 @@ pub mod machine;
 mod model_call;
 mod outcome;
 mod run;
+mod scope;
 mod spec;
 mod start;
 mod turn;
@@ -27,6 +28,7 @@ pub use dispatch::RunScope;
 pub use machine::Machine;
 pub use outcome::{Denial, Failure, Outcome, Status, Suspended};
 pub use run::Run;
+pub use scope::{ScopeEnd, ScopeOptions};
 pub use spec::{AgentSpec, DryRun, Profile};
 
 use crate::error::VictorError;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -211,8 +211,8 @@ async fn scope(agent: &Agent, out: &Outlet, state: &ChatState, spent: Spent) -> 
         cancel: out.cancel.clone(),
         log: state.log.as_ref().map(Arc::downgrade),
         marks: Arc::default(),
-        denied: Mutex::default(),
-        used: Mutex::default(),
+        denied: Arc::default(),
+        used: Arc::default(),
         nested: AtomicU64::new(0),
     };
     RunScope { inner: Arc::new(scope) }
@@ -262,8 +262,8 @@ pub(super) async fn run_child(
         cancel: above.cancel.child_token(),
         log: above.log.clone(),
         marks: Arc::clone(&above.marks),
-        denied: Mutex::default(),
-        used: Mutex::default(),
+        denied: Arc::default(),
+        used: Arc::default(),
         nested: AtomicU64::new(0),
     };
     let fallbacks = fallbacks(agent, &budget, &above.cancel).await;
