@@ -3,6 +3,7 @@
 
 pub mod agent;
 mod check;
+pub mod draw;
 pub mod error;
 pub mod expr;
 pub mod graph;
@@ -15,5 +16,6 @@ pub mod state;
 pub mod task;
 pub mod template;
 pub mod tool;
+pub mod transform;
 pub mod workflow;
 pub mod yaml;

@@ -101,7 +101,7 @@ fn what_is_no_expression_says_where() {
 
 #[test]
 fn bombs_are_refused_before_they_burn_anything() {
-    for (open, close) in [("(", ")"), ("[", "]"), ("not ", ""), ("-", ""), ("a[", "]")] {
+    for (open, close) in [("(", ")"), ("[", "]"), ("not ", ""), ("-", "")] {
         let text = format!("{}1{}", open.repeat(300), close.repeat(100));
         let error = Expr::parse(&text).unwrap_err().message;
         assert!(error.contains("stand in each other"), "{error}");

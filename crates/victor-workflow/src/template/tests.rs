@@ -50,7 +50,7 @@ fn the_environment_is_put_in_and_never_read_as_a_template() {
 #[test]
 fn names_that_are_not_there_are_errors() {
     fails("Hello {nam}", "`nam` is not defined; did you mean `name`?");
-    fails("/users/{id}", "`id` is not defined; braces that are meant as they stand are written `{{ \"{\" }}`");
+    fails("/users/{zzz}", "`zzz` is not defined; braces that are meant as they stand are written `{{ \"{\" }}`");
     fails("{{ nam | upper }}", "`nam` is not defined; did you mean `name`?");
     fails("{{ findings.scoer }}", "`findings` has no field `scoer`; did you mean `score`?");
 }

@@ -61,12 +61,14 @@ pub(crate) struct Decoder<'e> {
     pub(crate) findings: Findings,
     /// Environment variables that are not set, with the place that names them.
     pub(crate) missing: Vec<(Place, String)>,
+    /// Names that nodes give which could not be read; what refers to them is no further mistake.
+    pub(crate) unread: Vec<String>,
 }
 
 impl<'e> Decoder<'e> {
     /// Starts.
     pub(crate) fn new(environment: &'e Environment) -> Self {
-        Self { environment, findings: Findings::default(), missing: Vec::new() }
+        Self { environment, findings: Findings::default(), missing: Vec::new(), unread: Vec::new() }
     }
 
     /// The environment.

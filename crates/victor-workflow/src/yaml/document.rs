@@ -11,6 +11,7 @@ use victor_core::permission::Mode;
 use super::decode::NAMES;
 use super::node::Node;
 use super::place::{At, Place};
+use crate::template::Environment;
 
 /// A workflow of a file, as it is written, with what it extends put in.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Workflow {
     pub head: Head,
     /// Its nodes, in the order of the file. The first is the entry.
     pub nodes: Vec<Node>,
+    /// Names that nodes give which could not be read; empty in a document without mistakes.
+    pub(crate) unread: Vec<String>,
 }
 
 /// What a workflow says beside its nodes.
@@ -221,6 +224,10 @@ pub struct Document {
     pub workflows: Vec<Workflow>,
     /// What looks like a mistake but does not keep it from running.
     pub warnings: Vec<super::Mistake>,
+    /// The file's name.
+    pub(crate) file: String,
+    /// What `${NAME}` names.
+    pub(crate) environment: Environment,
     /// Environment variables that are not set: the workflow, the place, the name.
     pub(crate) missing: BTreeMap<String, Vec<(String, String)>>,
 }

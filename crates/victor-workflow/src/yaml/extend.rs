@@ -26,7 +26,7 @@ fn read(
         return None;
     }
     let own = head(tree, decoder)?;
-    let mut result = Workflow { name: name.clone(), head: own, nodes: Vec::new() };
+    let mut result = Workflow { name: name.clone(), head: own, nodes: Vec::new(), unread: Vec::new() };
     if let Some(base) = result.head.extends.clone() {
         open.push(name.value.clone());
         let base = base_of(root, &base, open, decoder);
@@ -34,6 +34,7 @@ fn read(
         let base = base?;
         inherit(&mut result.head, base.head);
         result.nodes = base.nodes;
+        result.unread = base.unread;
     } else if tree.get("nodes").is_none() {
         decoder.mistake(name.place, format!("workflow `{}` has no `nodes`", name.value));
         return None;
@@ -48,6 +49,7 @@ fn read(
     if let Some(list) = tree.get("additional_nodes") {
         additional(&mut result, list, decoder);
     }
+    result.unread.append(&mut decoder.unread);
     Some(result)
 }
 
@@ -158,6 +160,7 @@ fn redirect(node: &mut Node, from: &str, to: &str) {
             condition.default.iter_mut().for_each(turn);
         }
         NodeKind::Hitl(hitl) => {
+            hitl.on_no.iter_mut().for_each(turn);
             if let Some(At { value: Fallback::Node(name), .. }) = &mut hitl.fallback
                 && same_name(name, from)
             {

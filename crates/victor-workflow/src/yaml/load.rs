@@ -49,7 +49,8 @@ pub fn load(file: &str, text: &str, environment: &Environment, known: &Known) ->
     if decoder.findings.has_mistakes() {
         return Err(decoder.findings.mistakes());
     }
-    Ok(Document { workflows, warnings: decoder.findings.warnings(), missing })
+    let warnings = decoder.findings.warnings();
+    Ok(Document { workflows, warnings, file: file.to_owned(), environment: environment.clone(), missing })
 }
 
 /// The workflows of a file, as trees.
@@ -93,6 +94,16 @@ pub(super) fn nodes(list: &Tree, decoder: &mut Decoder<'_>) -> Vec<Node> {
 
 /// One node. `others` are further keys that it may have.
 pub(super) fn node(tree: &Tree, others: &[&str], decoder: &mut Decoder<'_>) -> Option<Node> {
+    let found = readable(tree, others, decoder);
+    if found.is_none() {
+        let names = ["id", "output"].into_iter().filter_map(|key| tree.get(key)?.text().map(ToOwned::to_owned));
+        decoder.unread.push(String::new());
+        decoder.unread.extend(names);
+    }
+    found
+}
+
+fn readable(tree: &Tree, others: &[&str], decoder: &mut Decoder<'_>) -> Option<Node> {
     if !matches!(tree.kind, Kind::Mapping(_)) {
         decoder.mistake(tree.place, "a node is expected (`{id: .., type: ..}`)");
         return None;

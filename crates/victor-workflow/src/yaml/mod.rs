@@ -3,6 +3,7 @@
 //! Everything that is wrong with a file is told at once, each with file, line and column.
 
 mod check;
+mod compile;
 mod decode;
 mod document;
 mod extend;
@@ -19,6 +20,8 @@ mod tests;
 mod tree;
 mod variables;
 
+pub(crate) use check::graph::{Edge, edges, unled};
+pub use compile::{Compiled, Inputs, Resolve};
 pub use document::{Document, Entries, Head, Input, InputKind, Metadata, Names, Workflow};
 pub use load::{Known, load};
 pub use node::{

@@ -55,7 +55,7 @@ pub enum ErrorStrategy {
     Fail,
     /// It is tried again; after the last try as `fail`.
     Retry,
-    /// Its result is `null`, and the run goes on as if it had ended well.
+    /// The run goes on as if it had ended well; the failure stands under `error`, and its result is missing.
     Continue,
 }
 
@@ -288,8 +288,11 @@ pub struct HitlNode {
     /// The question; a template.
     #[schemars(with = "String")]
     pub prompt: Source<String>,
-    /// The answers of `choice`, or other words for the two answers of `approval` and `confirmation`: yes, then no.
+    /// The answers of `choice`. With `approval` and `confirmation` too one of them is the answer then, and one that says
+    /// no (`no`, `reject`, `deny`, `abort`, `cancel`) is a no.
     pub options: Option<Vec<At<String>>>,
+    /// The node that a no leads to; without it a no aborts the run.
+    pub on_no: Option<At<String>>,
     /// What holds when nobody answers; `abort` unless said otherwise.
     pub fallback: Option<At<Fallback>>,
 }
@@ -298,14 +301,24 @@ pub struct HitlNode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HitlType {
-    /// Yes, or the run is aborted.
+    /// Yes, or the run is aborted (or goes to `on_no`).
     Approval,
     /// A text.
     Input,
     /// One of the options.
     Choice,
-    /// Yes or no; the run goes on with either.
+    /// Yes, or the run is aborted (or goes to `on_no`); a smaller question than an approval.
     Confirmation,
+}
+
+/// Whether an option says no.
+#[must_use]
+pub fn says_no(option: &str) -> bool {
+    let word = option.trim().to_lowercase();
+    matches!(
+        word.as_str(),
+        "no" | "n" | "reject" | "rejected" | "deny" | "denied" | "abort" | "cancel" | "decline" | "false"
+    )
 }
 
 /// What holds when nobody answers.

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
 /// A place in one of the files that were read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The file, as a number in the order of reading.
     pub(crate) file: u32,
@@ -14,6 +14,13 @@ pub struct Place {
     pub line: u32,
     /// The column in characters, counted from 1.
     pub column: u32,
+}
+
+/// Shows nothing: a node that only moves in its file is the same node.
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("_")
+    }
 }
 
 /// One mistake of a file.

@@ -105,20 +105,30 @@ pub(crate) fn input_path(text: &str) -> Option<Expr> {
     Expr::parse(&text.replace('-', "_")).ok().filter(Expr::is_path)
 }
 
+/// The names of a workflow's inputs.
+pub(super) fn declared_inputs(workflow: &Workflow) -> Vec<String> {
+    workflow.head.inputs.iter().flat_map(|i| &i.0).map(|(name, _)| name.value.clone()).collect()
+}
+
+/// The names of the state that a node sets.
+pub(super) fn results(node: &Node) -> Vec<String> {
+    let mut names = Vec::new();
+    if node.has_result() {
+        names.push(node.output().to_owned());
+    }
+    if let NodeKind::Transform(transform) = &node.kind
+        && let Some(values) = transform.values.as_ref().and_then(|v| v.value.as_object())
+    {
+        names.extend(values.keys().cloned());
+    }
+    names
+}
+
 /// The names that a workflow declares: inputs, outputs, what `set` sets, `error`, and those that are built in.
 pub(super) fn declared(workflow: &Workflow) -> Vec<String> {
-    let inputs = workflow.head.inputs.iter().flat_map(|i| &i.0).map(|(name, _)| name.value.clone());
-    let mut names: Vec<String> = inputs.collect();
-    for node in workflow.all_nodes() {
-        if node.has_result() {
-            names.push(node.output().to_owned());
-        }
-        if let NodeKind::Transform(transform) = &node.kind
-            && let Some(values) = transform.values.as_ref().and_then(|v| v.value.as_object())
-        {
-            names.extend(values.keys().cloned());
-        }
-    }
+    let mut names = declared_inputs(workflow);
+    names.extend(workflow.all_nodes().into_iter().flat_map(results));
+    names.extend(workflow.unread.iter().cloned());
     names.push("error".to_owned());
     names.extend(BUILT_IN.map(ToOwned::to_owned));
     names

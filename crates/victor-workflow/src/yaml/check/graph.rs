@@ -44,17 +44,20 @@ pub(crate) fn edges(node: &Node) -> Vec<Edge<'_>> {
     {
         edges.push(Edge { to: Some(to.as_str()).filter(|t| *t != END), label: Some("fallback"), place: *place });
     }
+    if let NodeKind::Hitl(hitl) = &node.kind {
+        edges.extend(hitl.on_no.iter().map(|no| edge(no, Some("no"))));
+    }
     edges.extend(node.common.on_error.iter().map(|e| edge(e, Some("on_error"))));
     edges
 }
 
 /// Checks the edges of a workflow and of its parallel nodes.
 pub(super) fn check(workflow: &Workflow, decoder: &mut Decoder<'_>) {
-    if workflow.nodes.is_empty() {
+    if workflow.nodes.is_empty() && workflow.unread.is_empty() {
         decoder.mistake(workflow.name.place, format!("workflow `{}` has no nodes", workflow.name.value));
         return;
     }
-    level(&workflow.nodes, Entry::First, decoder);
+    level(&workflow.nodes, Entry::First, &workflow.unread, decoder);
 }
 
 /// Which nodes of a list begin.
@@ -66,18 +69,18 @@ enum Entry {
     Unled,
 }
 
-fn level(nodes: &[Node], entry: Entry, decoder: &mut Decoder<'_>) {
-    let mut sound = true;
+fn level(nodes: &[Node], entry: Entry, unread: &[String], decoder: &mut Decoder<'_>) {
+    let mut sound = unread.is_empty();
     for node in nodes {
         for edge in edges(node) {
             let Some(to) = edge.to else { continue };
-            if !nodes.iter().any(|n| same_name(n.id(), to)) {
+            if !nodes.iter().map(Node::id).chain(unread.iter().map(String::as_str)).any(|id| same_name(id, to)) {
                 decoder.mistake(edge.place, unknown("node", to, nodes.iter().map(Node::id)));
                 sound = false;
             }
         }
         if let NodeKind::Parallel(parallel) = &node.kind {
-            level(&parallel.nodes, Entry::Unled, decoder);
+            level(&parallel.nodes, Entry::Unled, unread, decoder);
         }
     }
     if sound && !nodes.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::decode::{Decoder, unknown};
 use super::super::node::{
     ConditionNode, Fallback, HitlNode, HitlType, Node, NodeKind, Operation, ParallelNode, TransformKind, TransformNode,
-    WaitFor,
+    WaitFor, says_no,
 };
 use super::super::place::{Place, Source};
 use super::super::team::{Formation, TeamNode};
@@ -162,18 +162,23 @@ fn hitl(node: &HitlNode, decoder: &mut Decoder<'_>) {
         (HitlType::Input, [first, ..]) => {
             decoder.mistake(first.place, "an input takes any text, so it has no `options`; a `choice` has");
         }
-        (HitlType::Approval | HitlType::Confirmation, [first, ..]) => {
-            decoder.mistake(first.place, "a yes or a no is asked for, so there are no `options`; a `choice` has them");
+        (HitlType::Approval | HitlType::Confirmation, [first, ..]) if options.iter().all(|o| says_no(o)) => {
+            decoder.mistake(first.place, "all `options` say no, so nothing could ever be approved");
         }
         _ => {}
+    }
+    if let (HitlType::Input | HitlType::Choice, Some(no)) = (kind, &node.on_no) {
+        decoder.mistake(no.place, "`on_no` acts only on `approval` and `confirmation`");
     }
     let Some(fallback) = &node.fallback else { return };
     let Fallback::Value(value) = &fallback.value else { return };
     match kind {
-        HitlType::Choice if !options.iter().any(|o| value.as_str() == Some(o.as_str())) => {
+        HitlType::Choice | HitlType::Approval | HitlType::Confirmation
+            if !options.is_empty() && !options.iter().any(|o| value.as_str() == Some(o.as_str())) =>
+        {
             decoder.mistake(fallback.place, format!("the fallback's value {value} is none of the options"));
         }
-        HitlType::Approval | HitlType::Confirmation if !value.is_boolean() => {
+        HitlType::Approval | HitlType::Confirmation if options.is_empty() && !value.is_boolean() => {
             decoder.mistake(fallback.place, format!("the fallback's value {value} is neither `true` nor `false`"));
         }
         _ => {}

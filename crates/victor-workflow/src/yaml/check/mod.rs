@@ -1,6 +1,6 @@
 //! What types cannot say: names that lead somewhere, values that make sense, and paths that end.
 
-mod graph;
+pub(super) mod graph;
 mod kinds;
 mod limits;
 mod names;
