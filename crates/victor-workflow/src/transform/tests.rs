@@ -7,7 +7,7 @@ fn state() -> Value {
     json!({
         "a": {"x": 1, "y": 1}, "b": {"y": 2}, "text": "t",
         "issues": [{"file": "a.rs", "score": 3, "at": {"line": 7}}, {"file": "b.rs", "score": 0.5, "at": {"line": 9}}],
-        "lists": [[1], [2, 3]], "none": [], "mixed": [1, "x"],
+        "lists": [[1], [2, 3]], "empty": [], "mixed": [1, "x"],
     })
 }
 
@@ -30,7 +30,7 @@ fn aggregate(input: &str, operation: Aggregate, field: Option<&str>) -> Transfor
 #[test]
 fn results_are_merged_by_kind() {
     check(&Transform::Merge(vec![path("a"), path("b")]), json!({"x": 1, "y": 2}));
-    check(&Transform::Merge(vec![path("lists"), path("none")]), json!([[1], [2, 3]]));
+    check(&Transform::Merge(vec![path("lists"), path("empty")]), json!([[1], [2, 3]]));
     check(&Transform::Merge(vec![path("a"), path("text")]), json!({"a": {"x": 1, "y": 1}, "text": "t"}));
     check(&Transform::Merge(vec![path("lists")]), json!([1, 2, 3]));
     check(&Transform::Merge(vec![path("a")]), json!({"x": 1, "y": 1}));
@@ -55,9 +55,9 @@ fn lists_are_aggregated() {
     check(&aggregate("issues", Aggregate::Min, Some("file")), json!("a.rs"));
     check(&aggregate("issues", Aggregate::Count, None), json!(2));
     check(&aggregate("issues", Aggregate::Concat, Some("file")), json!("a.rs\nb.rs"));
-    check(&aggregate("none", Aggregate::Sum, None), json!(0));
+    check(&aggregate("empty", Aggregate::Sum, None), json!(0));
     check(&aggregate("mixed", Aggregate::First, None), json!(1));
-    fails(&aggregate("none", Aggregate::Average, None), "`none` is empty, so there is nothing to take");
+    fails(&aggregate("empty", Aggregate::Average, None), "`empty` is empty, so there is nothing to take");
     fails(&aggregate("mixed", Aggregate::Sum, None), "`mixed[1]` is a text, not a number");
     fails(&aggregate("mixed", Aggregate::Max, None), "`mixed[1]` is a text, which cannot be compared with a number");
     fails(&aggregate("text", Aggregate::Count, None), "`text` is a text, not a list");

@@ -312,8 +312,7 @@ pub enum HitlType {
 }
 
 /// Whether an option says no.
-#[must_use]
-pub fn says_no(option: &str) -> bool {
+pub(super) fn says_no(option: &str) -> bool {
     let word = option.trim().to_lowercase();
     matches!(
         word.as_str(),

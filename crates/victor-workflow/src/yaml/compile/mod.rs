@@ -115,6 +115,8 @@ impl Compiler<'_> {
         graph.version(format!("{:?}", workflow.head));
         graph.limits(limits(workflow));
         graph.outputs(outputs(workflow));
+        let given = inputs.clone();
+        graph.prepare(move |input| given.prepare(&input));
         self.depth += 1;
         for node in &workflow.nodes {
             self.node(&mut graph, node, &workflow.nodes, shared);
