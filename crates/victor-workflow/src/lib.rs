@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod bundled;
 mod check;
 pub mod draw;
 pub mod error;
 pub mod expr;
 pub mod graph;
 pub mod human;
+pub mod library;
 pub mod node;
 pub mod options;
 pub mod registry;

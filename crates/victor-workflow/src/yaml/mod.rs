@@ -22,8 +22,9 @@ mod variables;
 
 pub(crate) use check::graph::{Edge, edges, unled};
 pub use compile::{Compiled, Inputs, Resolve};
+pub(crate) use decode::unknown;
 pub use document::{Document, Entries, Head, Input, InputKind, Metadata, Names, Workflow};
-pub use load::{Known, load};
+pub use load::{Known, load, to_json};
 pub use node::{
     AgentNode, Common, ConditionNode, ErrorStrategy, Fallback, HitlNode, HitlType, Join, Node, NodeKind, Operation,
     ParallelHead, ParallelNode, PassthroughNode, ToolNode, TransformKind, TransformNode, WaitFor, WorkflowNode,
