@@ -3,14 +3,28 @@
 
 pub mod agent;
 mod check;
+mod driver;
+pub mod engine;
 pub mod error;
 pub mod graph;
 pub mod human;
+mod live;
+pub mod machine;
 pub mod node;
 pub mod options;
+pub mod record;
 pub mod registry;
+pub mod resume;
 pub mod route;
+pub mod run;
+pub mod run_workflow;
+pub mod runner;
 pub mod state;
+mod summary;
 pub mod task;
 pub mod tool;
 pub mod workflow;
+mod writer;
+
+pub use engine::Workflows;
+pub use run_workflow::RunWorkflow;
