@@ -31,6 +31,6 @@ pub use node::{
 };
 pub use place::{At, Mistake, Mistakes, Place, Source};
 pub use schema::schema_json;
-pub use team::{Formation, Member, TeamNode};
+pub use team::{Formation, Member, MemberFailure, TeamNode};
 pub use tree::{MAX_FILE, MAX_NESTING, MAX_NODES};
 pub use variables::BUILT_IN;
