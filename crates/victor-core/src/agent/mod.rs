@@ -178,6 +178,12 @@ impl Agent {
         &self.inner.runtime
     }
 
+    /// Who answers its questions.
+    #[must_use]
+    pub fn asked(&self) -> Arc<dyn Approver> {
+        self.approver()
+    }
+
     fn approver(&self) -> Arc<dyn Approver> {
         let own = self.approver.as_ref();
         Arc::clone(own.unwrap_or(&self.inner.runtime.inner.approver))

@@ -189,7 +189,7 @@ impl<'a> Floor<'a> {
             std::mem::take(&mut *self.record.lock());
         let done = |text| Why { text, ..*Stop::of(Status::Completed).0 };
         let stop = ended.map_or_else(|stop| *stop.0, done);
-        let spent = self.scope.used();
+        let (spent, cost) = self.scope.used();
         let mut tools_used: Vec<String> = Vec::new();
         for tool in contributions.iter().flat_map(|c| &c.tools_used) {
             if !tools_used.contains(tool) {
@@ -208,7 +208,7 @@ impl<'a> Floor<'a> {
             verdict,
             approved,
             usage: spent.usage,
-            cost: self.scope.cost(),
+            cost,
             turns: spent.turns,
             tools_used,
             denied,
