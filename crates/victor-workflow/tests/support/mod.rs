@@ -70,7 +70,9 @@ pub(crate) fn lines(events: &[Event]) -> Vec<String> {
 }
 
 /// A node that fails so many times, then sets its name to true.
-pub(crate) fn flaky(times: u32) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
+pub(crate) fn flaky(
+    times: u32,
+) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
     let node = move |cx: &victor_workflow::node::NodeCx| match counted.fetch_add(1, Ordering::Relaxed) {
