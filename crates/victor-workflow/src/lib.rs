@@ -1,4 +1,4 @@
-//! Workflows: graphs of agents, tools, conditions and people, with checkpoints.
+//! Workflows: graphs of agents, tools, conditions and people, with checkpoints; and teams of agents.
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -26,6 +26,7 @@ pub mod runner;
 pub mod state;
 mod summary;
 pub mod task;
+pub mod team;
 pub mod template;
 pub mod tool;
 pub mod transform;
