@@ -1,6 +1,6 @@
 //! The snippets of `docs/teams.md`, and those of `docs/library.md` on tools and composition, as they stand there: what is
 //! here compiles, and a test holds the documents to it.
-#![allow(clippy::unwrap_used, dead_code, unused_variables, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unused_variables, missing_docs)]
 
 use schemars::JsonSchema;
 use serde::Deserialize;
