@@ -1,14 +1,18 @@
 //! What a run tells while it works: one stream of events, which every door translates.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::agent::Outcome;
+use crate::agent::{Failure, Outcome};
 use crate::error::ProviderError;
 use crate::id::{CallId, RunId, SessionId, Timestamp};
 use crate::message::{Block, Message};
 use crate::permission::ApprovalRequest;
+use crate::question::Question;
 use crate::tool::Preview;
 use crate::usage::{NanoUsd, Usage};
 
@@ -143,6 +147,20 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fallback: Option<String>,
     },
+    /// A team began to work. The path of the event, and of those of its members, leads to the team.
+    TeamStarted {
+        /// How the members work together.
+        formation: String,
+        /// Their names.
+        members: Vec<String>,
+    },
+    /// A member of a team is told something; the path ends with its name.
+    MemberMessage {
+        /// Whose words it is told; nobody's where it is the team's task.
+        from: Vec<String>,
+        /// All that it is told.
+        text: String,
+    },
     /// The conversation was made shorter.
     Compacted {
         /// Tokens before, estimated.
@@ -150,12 +168,56 @@ pub enum EventKind {
         /// Tokens after, estimated.
         after: u64,
     },
-    /// A workflow's node changed its state.
+    /// A workflow began, or goes on after it had waited or its process had ended.
+    WorkflowStarted {
+        /// Its name.
+        workflow: String,
+        /// Whether it goes on instead of beginning.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resumed: bool,
+    },
+    /// A workflow's node changed its state. The event's path leads to the workflow that the node belongs to.
     Node {
         /// The node.
-        node: String,
+        node: Arc<str>,
         /// Its state.
-        status: String,
+        status: NodeStatus,
+        /// What kind of node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<Cow<'static, str>>,
+        /// Which time the node runs, counted from 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        iteration: Option<u32>,
+        /// Which try this is, counted from 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+        /// From its start to now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u64>,
+        /// The tokens that it used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// What it cost, as far as prices are known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<NanoUsd>,
+        /// What went wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
+    },
+    /// A person is asked something, beyond leave for a call.
+    Question {
+        /// The question.
+        question: Box<Question>,
+    },
+    /// A question was answered, by a person or by its fallback.
+    Answered {
+        /// The question's id.
+        id: String,
+        /// Who said so: `person`, `fallback` or `timeout`.
+        by: String,
+        /// The answer, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Value>,
     },
     /// Something that the person should know and that ends nothing.
     Warning {
@@ -167,4 +229,41 @@ pub enum EventKind {
         /// How.
         outcome: Box<Outcome>,
     },
+}
+
+/// The state of a workflow's node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeStatus {
+    /// It works.
+    Started,
+    /// It did what it should.
+    Completed,
+    /// It failed, and is tried again.
+    Retrying,
+    /// It failed.
+    Failed,
+    /// It failed, and the run goes on without it.
+    Skipped,
+    /// It waits for an answer.
+    Waiting,
+    /// It was stopped: its result is not needed any more, or the run ended.
+    Cancelled,
+}
+
+impl NodeStatus {
+    /// The state in a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Completed => "completed",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Waiting => "waiting",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }

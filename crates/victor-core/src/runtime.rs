@@ -16,7 +16,9 @@ use crate::compact::{Compactor, SummaryCompactor};
 use crate::error::{ConfigurationError, ToolError};
 use crate::hook::Hook;
 use crate::id::{Clock, RunId};
+use crate::journal::Journal;
 use crate::memory::MemoryStore;
+use crate::memory_journal::MemoryJournal;
 use crate::permission::{Approver, DenyAll, Mode, Rules};
 use crate::prompt::PromptSource;
 use crate::provider::ProviderRegistry;
@@ -41,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) resources: Vec<Arc<dyn ResourceSource>>,
     pub(crate) prompts: Vec<Arc<dyn PromptSource>>,
     pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) blobs: Option<Arc<dyn BlobStore>>,
     pub(crate) workspace: Arc<Workspace>,
     pub(crate) rules: RwLock<Arc<Rules>>,
@@ -104,6 +107,24 @@ impl Runtime {
         &self.inner.sessions
     }
 
+    /// The journals of workflow runs.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.inner.journal
+    }
+
+    /// Who new sessions and runs belong to.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.inner.owner
+    }
+
+    /// How this process calls itself to others that want the same session or run.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.inner.holder
+    }
+
     /// What files were before they were changed, where the runtime keeps that.
     #[must_use]
     pub fn blobs(&self) -> Option<&Arc<dyn BlobStore>> {
@@ -165,6 +186,17 @@ impl Runtime {
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let extensions = self.inner.extensions.read().unwrap_or_else(PoisonError::into_inner);
         extensions.get(&TypeId::of::<T>()).and_then(|v| Arc::clone(v).downcast().ok())
+    }
+
+    /// What was put in of this type; if there is none, what `make` gives is put in first.
+    pub fn get_or_insert_with<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        if let Some(known) = self.get() {
+            return known;
+        }
+        let mut extensions = self.inner.extensions.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = extensions.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(make()));
+        // The key is the type itself, so the cast cannot fail.
+        Arc::clone(entry).downcast().unwrap_or_else(|_| unreachable!("an extension is kept under its own type"))
     }
 
     /// Runs work of a door beside its callers: counted like a run, so that a shutdown waits for it.
@@ -234,6 +266,7 @@ pub struct RuntimeBuilder {
     resources: Vec<Arc<dyn ResourceSource>>,
     prompts: Vec<Arc<dyn PromptSource>>,
     sessions: Option<Arc<dyn SessionStore>>,
+    journal: Option<Arc<dyn Journal>>,
     blobs: Option<Arc<dyn BlobStore>>,
     workspace: Option<Workspace>,
     rules: Rules,
@@ -282,6 +315,12 @@ impl RuntimeBuilder {
     /// Where sessions are saved; in memory unless said otherwise.
     pub fn sessions(mut self, sessions: Arc<dyn SessionStore>) -> Self {
         self.sessions = Some(sessions);
+        self
+    }
+
+    /// Where workflow runs are journaled; in memory unless said otherwise.
+    pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -367,6 +406,7 @@ impl RuntimeBuilder {
             .ok_or_else(|| ConfigurationError::new("a runtime needs a clock: `.clock(victor::SystemClock)`"))?;
         let inner = Inner {
             sessions: self.sessions.unwrap_or_else(|| Arc::new(MemoryStore::default())),
+            journal: self.journal.unwrap_or_else(|| Arc::new(MemoryJournal::default())),
             clock,
             providers: self.providers,
             tools: self.tools,

@@ -1,7 +1,7 @@
 //! How agents are made: names to objects, with all checks up front.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 
 use globset::Glob;
 use serde_json::Value;
@@ -323,8 +323,8 @@ async fn single(runtime: &Runtime, options: CallOptions, cancel: CancellationTok
         cancel,
         log: None,
         marks: Arc::default(),
-        denied: Mutex::default(),
-        used: Mutex::default(),
+        denied: Arc::default(),
+        used: Arc::default(),
         nested: AtomicU64::new(0),
     };
     RunScope { inner: Arc::new(scope) }

@@ -66,6 +66,12 @@ impl Emitter {
         Self { shared: Arc::clone(&self.shared), run: self.run, path }
     }
 
+    /// The same stream, for the child at `path` below this one.
+    pub(crate) fn below(&self, path: &[String]) -> Self {
+        let path = self.path.iter().chain(path).cloned().collect();
+        Self { shared: Arc::clone(&self.shared), run: self.run, path }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }

@@ -11,7 +11,9 @@ mod log;
 pub mod machine;
 mod model_call;
 mod outcome;
+mod part;
 mod run;
+mod scope;
 mod spec;
 mod start;
 mod turn;
@@ -26,7 +28,9 @@ pub(crate) use create::call_tool;
 pub use dispatch::RunScope;
 pub use machine::Machine;
 pub use outcome::{Denial, Failure, Outcome, Status, Suspended};
+pub use part::{Part, PartEnd};
 pub use run::Run;
+pub use scope::{ScopeEnd, ScopeOptions};
 pub use spec::{AgentSpec, DryRun, Profile};
 
 use crate::error::VictorError;
@@ -166,6 +170,18 @@ impl Agent {
     pub async fn tools(&self) -> ToolSet {
         create::tools(&self.inner.runtime, &self.inner.own_tools, self.inner.spec.tools.as_deref(), self.inner.mode)
             .await
+    }
+
+    /// The runtime that it was made from.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.inner.runtime
+    }
+
+    /// Who answers its questions.
+    #[must_use]
+    pub fn asked(&self) -> Arc<dyn Approver> {
+        self.approver()
     }
 
     fn approver(&self) -> Arc<dyn Approver> {
