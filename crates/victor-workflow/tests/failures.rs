@@ -200,7 +200,8 @@ async fn agents_share_one_budget_and_their_events_have_the_nodes_path() {
     let agent = Agent::builder().model(provider.model()).build(&runtime).await.unwrap();
     let mut graph = StateGraph::new("agents");
     for name in ["first", "second", "third"] {
-        let task = move |cx: &NodeCx| Ok(format!("{} says {}", cx.variable("node_id").unwrap(), cx.state()["topic"]).into());
+        let task =
+            move |cx: &NodeCx| Ok(format!("{} says {}", cx.variable("node_id").unwrap(), cx.state()["topic"]).into());
         graph.add(name, AgentNode::new(agent.clone(), task));
     }
     graph.edge("first", "second").edge("second", "third");
@@ -280,7 +281,8 @@ async fn tools_take_the_permission_path_and_agents_run_workflows() {
     assert_eq!(denied.error.unwrap().code, "PERMISSION_DENIED");
     assert_eq!(denied.denied.len(), 1, "asked once, not once a retry");
     let options = RunOptions { approver: Some(Arc::new(victor_core::permission::AllowAll)), ..RunOptions::default() };
-    let allowed = workflows.start(&workflow, json!({"text": "x"}), options.clone()).await.unwrap().outcome().await.unwrap();
+    let allowed =
+        workflows.start(&workflow, json!({"text": "x"}), options.clone()).await.unwrap().outcome().await.unwrap();
     assert_eq!(allowed.result["result"], json!({"noted": "x"}));
     let wrong = workflows.start(&workflow, json!({"text": 1}), options).await.unwrap().outcome().await.unwrap();
     assert!(wrong.error.unwrap().message.contains("do not fit the tool `note`"));

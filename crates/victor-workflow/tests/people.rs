@@ -25,7 +25,10 @@ fn gate(fallback: Fallback) -> Workflow {
     seen(&mut graph, &["before"]);
     graph.add("ok", HumanNode::approval("Merge?").timeout(Duration::from_secs(600)).fallback(fallback));
     seen(&mut graph, &["merge", "other"]);
-    graph.edge("before", "ok").edge("ok", "merge").branch("merge", ["other"], |_| Ok(victor_workflow::route::Route::End));
+    graph
+        .edge("before", "ok")
+        .edge("ok", "merge")
+        .branch("merge", ["other"], |_| Ok(victor_workflow::route::Route::End));
     graph.compile().unwrap()
 }
 
@@ -69,7 +72,8 @@ async fn a_person_answers_on_the_spot_and_a_wrong_answer_is_asked_again() {
         let options = RunOptions { interviewer: Some(Arc::clone(&says) as _), ..RunOptions::default() };
         (run_with(&graph.compile().unwrap(), json!({"x": 1}), options).await, says)
     };
-    let choice = || HumanNode::new(QuestionKind::Choice, |cx| Ok(format!("x is {}", cx.state()["x"]))).options(["red", "blue"]);
+    let choice =
+        || HumanNode::new(QuestionKind::Choice, |cx| Ok(format!("x is {}", cx.state()["x"]))).options(["red", "blue"]);
     let (outcome, says) = ask(vec![Reply::Answer(json!("bleu")), Reply::Answer(json!("blue"))], choice()).await;
     assert_eq!(outcome.result["q"], "blue");
     let asked = says.2.lock().unwrap();
@@ -200,8 +204,7 @@ async fn a_run_is_paused_before_and_after_nodes() {
     graph.edge("a", "b").edge("b", "c");
     let workflow = graph.compile().unwrap();
     let workflows = Workflows::of(&runtime_on(&journal));
-    let options =
-        RunOptions { pause_before: vec!["b".into()], pause_after: vec!["b".into()], ..RunOptions::default() };
+    let options = RunOptions { pause_before: vec!["b".into()], pause_after: vec!["b".into()], ..RunOptions::default() };
     let paused = workflows.start(&workflow, json!({}), options).await.unwrap().outcome().await.unwrap();
     let id = paused.workflow_id;
     for (seen, before) in [(json!(["a"]), "b"), (json!(["a", "b"]), "c")] {
@@ -214,7 +217,9 @@ async fn a_run_is_paused_before_and_after_nodes() {
     }
     assert_eq!(workflows.status(id).await.unwrap().result, Some(json!({"seen": ["a", "b", "c"]})));
     let unknown = RunOptions { pause_before: vec!["bb".into()], ..RunOptions::default() };
-    assert!(workflows.start(&workflow, json!({}), unknown).await.unwrap_err().to_string().contains("unknown node `bb`"));
+    assert!(
+        workflows.start(&workflow, json!({}), unknown).await.unwrap_err().to_string().contains("unknown node `bb`")
+    );
 }
 
 #[tokio::test]
@@ -223,7 +228,10 @@ async fn a_changed_workflow_is_told_and_a_run_is_taken_up_from_any_point() {
     let build = |more: bool| {
         let mut graph = StateGraph::new("gate");
         seen(&mut graph, &["before"]);
-        graph.add("ok", HumanNode::approval(if more { "Really?" } else { "Merge?" }).output(if more { "yes" } else { "ok" }));
+        graph.add(
+            "ok",
+            HumanNode::approval(if more { "Really?" } else { "Merge?" }).output(if more { "yes" } else { "ok" }),
+        );
         seen(&mut graph, &["merge"]);
         if more {
             seen(&mut graph, &["extra"]);

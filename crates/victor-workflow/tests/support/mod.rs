@@ -8,10 +8,10 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use victor_core::event::{Event, EventKind};
+use victor_core::id::{Clock, Timestamp};
 use victor_core::journal::Journal;
 use victor_core::memory_journal::MemoryJournal;
 use victor_core::runtime::Runtime;
-use victor_core::id::{Clock, Timestamp};
 use victor_workflow::Workflows;
 use victor_workflow::error::NodeError;
 use victor_workflow::graph::StateGraph;
@@ -43,7 +43,10 @@ pub(crate) fn runtime() -> Runtime {
 
 /// A runtime of its own on a journal that outlives it, as another process would be.
 pub(crate) fn runtime_on(journal: &MemoryJournal) -> Runtime {
-    let journal: Arc<dyn Journal> = Arc::new(journal.clone());
+    runtime_with(Arc::new(journal.clone()))
+}
+
+pub(crate) fn runtime_with(journal: Arc<dyn Journal>) -> Runtime {
     Runtime::builder().clock(TokioClock).journal(journal).build().unwrap()
 }
 
@@ -89,7 +92,9 @@ pub(crate) fn lines(events: &[Event]) -> Vec<String> {
 }
 
 /// A node that fails so many times, then sets its name to true.
-pub(crate) fn flaky(times: u32) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
+pub(crate) fn flaky(
+    times: u32,
+) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
     let node = move |cx: &victor_workflow::node::NodeCx| match counted.fetch_add(1, Ordering::Relaxed) {
