@@ -50,6 +50,7 @@ pub(crate) fn compile<S>(graph: StateGraph<S>) -> Result<Workflow, Mistakes> {
         entries,
         reducers: graph.reducers,
         outputs: graph.outputs,
+        prepare: graph.prepare,
         limits: graph.limits,
         prints,
         hash: BlobId::of(text.as_bytes()).0,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use victor_core::error::ConfigurationError;
 
 use crate::check;
 use crate::error::{Mistakes, NodeError};
@@ -91,6 +92,7 @@ impl Default for Limits {
 }
 
 type Decide = dyn Fn(&Value) -> Result<Route, NodeError> + Send + Sync;
+pub(crate) type Prepare = dyn Fn(Value) -> Result<Update, ConfigurationError> + Send + Sync;
 type MapIn = dyn Fn(&Value, Option<&Value>) -> Result<Update, NodeError> + Send + Sync;
 type MapOut = dyn Fn(&Value) -> Result<Update, NodeError> + Send + Sync;
 
@@ -173,6 +175,7 @@ pub struct StateGraph<S = Value> {
     pub(crate) entries: Vec<String>,
     pub(crate) reducers: Reducers,
     pub(crate) outputs: Option<Vec<String>>,
+    pub(crate) prepare: Option<Arc<Prepare>>,
     pub(crate) limits: Limits,
     state: PhantomData<fn() -> S>,
 }
@@ -199,6 +202,7 @@ impl<S: Serialize + DeserializeOwned + Send + 'static> StateGraph<S> {
             entries: Vec::new(),
             reducers: Reducers::default(),
             outputs: None,
+            prepare: None,
             limits: Limits::default(),
             state: PhantomData,
         }
@@ -225,6 +229,16 @@ impl<S: Serialize + DeserializeOwned + Send + 'static> StateGraph<S> {
     /// The keys of the last state that are the result; all, if it is not said.
     pub fn outputs<K: Into<String>>(&mut self, keys: impl IntoIterator<Item = K>) -> &mut Self {
         self.outputs = Some(keys.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Checks what a run is given and makes the state of it that the run begins with. Without it, the input is that
+    /// state.
+    pub fn prepare(
+        &mut self,
+        prepare: impl Fn(Value) -> Result<Update, ConfigurationError> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.prepare = Some(Arc::new(prepare));
         self
     }
 

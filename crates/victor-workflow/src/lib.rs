@@ -1,13 +1,17 @@
-//! Workflows: graphs of agents, tools, conditions and people, with checkpoints.
+//! Workflows: graphs of agents, tools, conditions and people, with checkpoints; and teams of agents.
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod bundled;
 mod check;
+pub mod draw;
 mod driver;
 pub mod engine;
 pub mod error;
+pub mod expr;
 pub mod graph;
 pub mod human;
+pub mod library;
 mod live;
 pub mod machine;
 pub mod node;
@@ -22,9 +26,13 @@ pub mod runner;
 pub mod state;
 mod summary;
 pub mod task;
+pub mod team;
+pub mod template;
 pub mod tool;
+pub mod transform;
 pub mod workflow;
 mod writer;
+pub mod yaml;
 
 pub use engine::Workflows;
 pub use run_workflow::RunWorkflow;

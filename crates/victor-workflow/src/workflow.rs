@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use victor_core::error::ConfigurationError;
 
-use crate::graph::{Body, Branch, Limits, OnError, Retry};
+use crate::graph::{Body, Branch, Limits, OnError, Prepare, Retry};
 use crate::route::Join;
-use crate::state::Reducers;
+use crate::state::{Reducers, Update, kind_of};
 
 /// A workflow that was checked and can run.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub(crate) struct Graph {
     pub(crate) entries: Vec<u32>,
     pub(crate) reducers: Reducers,
     pub(crate) outputs: Option<Vec<String>>,
+    pub(crate) prepare: Option<Arc<Prepare>>,
     pub(crate) limits: Limits,
     /// Of each node, and of the rest under an empty name, what it was made of.
     pub(crate) prints: BTreeMap<String, String>,
@@ -92,6 +94,22 @@ impl Workflow {
     /// The names of the nodes that it begins with.
     pub fn entries(&self) -> impl Iterator<Item = &str> {
         self.0.entries.iter().map(|n| &*self.0.node(*n).name)
+    }
+
+    /// The state that a run begins with that is given `input`.
+    ///
+    /// # Errors
+    /// The input is no object, or not what the workflow wants; all that is wrong with it.
+    pub fn prepare(&self, input: Value) -> Result<Update, ConfigurationError> {
+        match (&self.0.prepare, input) {
+            (Some(prepare), input) => prepare(input),
+            (None, Value::Object(input)) => Ok(input),
+            (None, Value::Null) => Ok(Update::new()),
+            (None, other) => {
+                let text = format!("the input of a workflow is an object, not {}", kind_of(&other));
+                Err(ConfigurationError::new(text))
+            }
+        }
     }
 
     /// Its nodes, in the order in which they were added.

@@ -1,0 +1,186 @@
+//! An agent with a goal.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use globset::Glob;
+use victor_core::agent::{Agent, AgentSpec};
+use victor_core::error::ConfigurationError;
+use victor_core::permission::Mode;
+use victor_core::provider::Selector;
+use victor_core::request::{OutputSchema, Params};
+use victor_core::runtime::Runtime;
+use victor_core::tool::DynTool;
+use victor_core::usage::{Budget, NanoUsd};
+
+use super::super::document::Names;
+use super::super::node::{AgentNode, Node};
+use super::Shared;
+use super::budget::{Calls, Counted};
+use super::scope::{NodeScope, wrong};
+use crate::agent::answer;
+use crate::error::NodeError;
+use crate::node::{Node as Runs, NodeCx, NodeOutput};
+use crate::template::Template;
+
+/// An agent as a node.
+pub(super) struct Step {
+    goal: Template,
+    system: Option<Template>,
+    role: Option<String>,
+    spec: AgentSpec,
+    filter: ToolFilter,
+    tool_budget: Option<u32>,
+    output: String,
+    fingerprint: String,
+}
+
+/// Which tools an agent may use.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ToolFilter {
+    /// Lists that a tool must be in; none for all.
+    pub(super) allowed: Vec<Vec<String>>,
+    /// Tools that it may not use.
+    pub(super) forbidden: Vec<String>,
+}
+
+/// The agent of a node.
+pub(super) fn step(node: &Node, agent: &AgentNode, shared: Shared<'_>) -> Result<Step, String> {
+    let template = |text: &str| Template::parse(text, shared.environment).map_err(|e| e.0);
+    let text = |t: &super::super::At<String>| t.value.clone();
+    let schema = agent.output_schema.as_ref().map(|s| {
+        let name = node.id().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect();
+        Arc::new(OutputSchema { name, schema: s.value.clone() })
+    });
+    let spec = AgentSpec {
+        selector: Selector { provider: agent.provider.as_ref().map(text), model: agent.model.as_ref().map(text) },
+        profile: agent.profile.as_ref().map(text),
+        mode: narrowest(agent.mode.as_ref().map(|m| m.value), shared.mode),
+        params: Params {
+            max_tokens: agent.max_tokens.as_ref().map(|m| m.value),
+            temperature: agent.temperature.as_ref().map(|t| t.value),
+            ..Params::default()
+        },
+        budget: Budget {
+            max_turns: agent.max_turns.as_ref().map(|m| m.value),
+            max_cost: agent.max_cost.as_ref().map(|c| NanoUsd::from_dollars(c.value)),
+            ..Budget::default()
+        },
+        output_schema: schema,
+        ..AgentSpec::default()
+    };
+    let names = |names: &Names| names.0.iter().map(|n| n.value.clone()).collect::<Vec<_>>();
+    Ok(Step {
+        goal: template(&agent.goal.value)?,
+        system: agent.system.as_ref().map(|s| template(&s.value)).transpose()?,
+        role: agent.role.clone(),
+        spec,
+        filter: ToolFilter {
+            allowed: [&agent.tools, &agent.allowed_tools].into_iter().flatten().map(names).collect(),
+            forbidden: agent.forbidden_tools.as_ref().map(names).unwrap_or_default(),
+        },
+        tool_budget: agent.tool_budget.as_ref().map(|b| b.value),
+        output: node.output().to_owned(),
+        fingerprint: format!("{:?} {:?} {:?}", node.kind, node.common.output, shared.mode),
+    })
+}
+
+/// The mode that allows less; of two that each allow something else, one that only reads.
+pub(super) fn narrowest(a: Option<Mode>, b: Option<Mode>) -> Option<Mode> {
+    let (Some(a), Some(b)) = (a, b) else { return a.or(b) };
+    Some(if b.permits(a.ceiling()) {
+        a
+    } else if a.permits(b.ceiling()) {
+        b
+    } else {
+        Mode::Explore
+    })
+}
+
+impl ToolFilter {
+    /// The tools of the runtime that it lets through.
+    ///
+    /// # Errors
+    /// A name or glob fits no tool.
+    pub(super) async fn tools(&self, runtime: &Runtime) -> Result<Vec<Arc<dyn DynTool>>, ConfigurationError> {
+        let all = runtime.tool_set().await;
+        let names: Vec<&str> = all.tools().iter().map(|t| t.spec().name.as_str()).collect();
+        let mut tools: Vec<Arc<dyn DynTool>> = all.tools().to_vec();
+        for list in &self.allowed {
+            let mut kept = vec![false; tools.len()];
+            for want in list {
+                let glob = matcher(want)?;
+                if !names.iter().any(|n| glob(n)) {
+                    return Err(ConfigurationError::unknown("tool", "TOOL_NOT_FOUND", want, names));
+                }
+                tools.iter().enumerate().for_each(|(i, t)| kept[i] |= glob(&t.spec().name));
+            }
+            let mut kept = kept.into_iter();
+            tools.retain(|_| kept.next().unwrap_or_default());
+        }
+        for unwanted in &self.forbidden {
+            let glob = matcher(unwanted)?;
+            tools.retain(|t| !glob(&t.spec().name));
+        }
+        Ok(tools)
+    }
+}
+
+fn matcher(text: &str) -> Result<impl Fn(&str) -> bool, ConfigurationError> {
+    let glob = Glob::new(text)
+        .map_err(|e| ConfigurationError::new(format!("`{text}` is neither a tool's name nor a glob: {e}")))?
+        .compile_matcher();
+    Ok(move |name: &str| glob.is_match(name))
+}
+
+/// An agent with the tools that a filter lets through, and calls counted where they are limited.
+pub(super) async fn make(
+    cx: &NodeCx,
+    mut spec: AgentSpec,
+    filter: &ToolFilter,
+    calls: Option<&Arc<Calls>>,
+) -> Result<Agent, NodeError> {
+    // What the run may do at most, its agents may too.
+    spec.mode = narrowest(spec.mode.or(Some(cx.scope().mode())), Some(cx.scope().mode()));
+    let is_open = filter.allowed.is_empty() && filter.forbidden.is_empty();
+    if is_open && calls.is_none() {
+        return Ok(Agent::create(cx.runtime(), spec).await?);
+    }
+    let tools = filter.tools(cx.runtime()).await?;
+    spec.tools = Some(tools.iter().map(|t| globset::escape(&t.spec().name)).collect());
+    let mut builder = Agent::builder().spec(spec);
+    if let Some(calls) = calls {
+        for tool in tools {
+            builder = builder.tool(Arc::new(Counted { tool, calls: Arc::clone(calls) }));
+        }
+    }
+    Ok(builder.build(cx.runtime()).await?)
+}
+
+#[async_trait]
+impl Runs for Step {
+    fn kind(&self) -> Cow<'static, str> {
+        Cow::Borrowed("agent")
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    async fn run(&self, cx: NodeCx) -> Result<NodeOutput, NodeError> {
+        let fail = |e: crate::template::TemplateError| wrong(&cx, "", &e);
+        let goal = self.goal.render(&NodeScope(&cx)).map_err(fail)?;
+        let role = self.role.as_ref().map(|r| format!("You are the {r} of this workflow."));
+        let system = self.system.as_ref().map(|s| s.render(&NodeScope(&cx))).transpose().map_err(fail)?;
+        let system: Vec<String> = role.into_iter().chain(system).collect();
+        let mut spec = self.spec.clone();
+        if !system.is_empty() {
+            spec.system = Some(system.join("\n\n"));
+        }
+        let calls = self.tool_budget.map(Calls::new);
+        let agent = make(&cx, spec, &self.filter, calls.as_ref()).await?;
+        let outcome = cx.agent(&agent, "agent", goal).await?;
+        Ok(NodeOutput::set(self.output.clone(), answer(&outcome)?))
+    }
+}
