@@ -7,6 +7,7 @@ mod inputs;
 mod parallel;
 mod scope;
 mod steps;
+mod team;
 mod tool;
 
 pub use inputs::Inputs;
@@ -173,7 +174,7 @@ impl Compiler<'_> {
                 let subgraph = self.included(node, inner, shared)?;
                 Ok(graph.subgraph(id, subgraph))
             }
-            NodeKind::Team(_) => Err("teams cannot be run yet".to_owned()),
+            NodeKind::Team(team) => team::step(node, team, shared).map(|n| graph.add(id, n)),
         };
         made.map_err(|message| self.mistake(node.place, message)).ok()
     }
