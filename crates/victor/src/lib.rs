@@ -23,7 +23,11 @@ mod home;
 mod instructions;
 mod keyring;
 mod keys;
+mod limits;
 pub mod log;
+#[cfg(feature = "mcp-server")]
+pub mod mcp_server;
+mod nowhere;
 mod outputs;
 mod platform;
 pub mod profiles;
