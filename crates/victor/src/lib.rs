@@ -71,7 +71,9 @@ pub use state::State;
 #[cfg(feature = "http")]
 pub mod http {
     pub use victor_http::listener::{Listener, Times, Tls};
-    pub use victor_http::{ApiKey, Auth, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, router};
+    pub use victor_http::{
+        ApiKey, Auth, Beside, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, Serves, router,
+    };
 }
 
 /// Victor's version.

@@ -43,7 +43,6 @@ pub(crate) fn reach(env: &Env) -> Result<Reach, ConfigurationError> {
 ///
 /// # Errors
 /// One of them is no folder.
-#[cfg(feature = "mcp-server")]
 pub(crate) fn allowed(env: &Env) -> Result<Vec<PathBuf>, ConfigurationError> {
     let paths = listed(env, ALLOWED);
     let real = |path: PathBuf| match path.canonicalize() {
@@ -52,6 +51,26 @@ pub(crate) fn allowed(env: &Env) -> Result<Vec<PathBuf>, ConfigurationError> {
         Err(e) => Err(fault(&path, &e.to_string())),
     };
     paths.into_iter().map(real).collect()
+}
+
+/// Whether all these folders lie in those of `VICTOR_ALLOWED_PATHS`.
+///
+/// # Errors
+/// One of them does not.
+pub(crate) fn check<'a>(env: &Env, folders: impl Iterator<Item = &'a PathBuf>) -> Result<(), ConfigurationError> {
+    let allowed = allowed(env)?;
+    if allowed.is_empty() {
+        return Ok(());
+    }
+    for folder in folders {
+        let full = env.current_dir().join(folder);
+        let real = full.canonicalize().unwrap_or(full);
+        if !allowed.iter().any(|a| real.starts_with(a)) {
+            let message = format!("`{}` is in none of the folders of {ALLOWED}; work in one of them", real.display());
+            return Err(ConfigurationError::new(message));
+        }
+    }
+    Ok(())
 }
 
 fn fault(path: &Path, why: &str) -> ConfigurationError {

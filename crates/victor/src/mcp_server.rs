@@ -7,8 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use victor_core::error::{ConfigurationError, VictorError, nearest};
 use victor_core::runtime::Runtime;
+use victor_core::token::Scope;
+use victor_http::{Beside, HttpDoor};
 
-pub use victor_mcp::server::{Config, Host, McpServer, Questions, ToolFilter};
+pub use victor_mcp::server::{Config, Guard, Host, McpServer, Questions, ToolFilter};
 
 use crate::config::Level;
 use crate::env::Env;
@@ -30,6 +32,15 @@ const INSTRUCTIONS: &str = "Victor's tools read, search and change files, run co
     the user's leave is asked where the client can ask, and denied otherwise, with a line that says how to allow it. Paths \
     are relative to the folder's root.";
 
+/// Whether the folders that a client names count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// They do, where nobody else named any: the client started this server.
+    Taken,
+    /// They do not: clients come over a network.
+    Ignored,
+}
+
 /// Where the door gets its runtimes from.
 pub struct McpHost {
     options: Options,
@@ -44,8 +55,8 @@ impl McpHost {
     ///
     /// # Errors
     /// The configuration is wrong, or a named folder cannot be used.
-    pub fn new(mut options: Options) -> Result<Self, ConfigurationError> {
-        let takes_roots = place(&mut options)?;
+    pub fn new(mut options: Options, roots: Roots) -> Result<Self, ConfigurationError> {
+        let takes_roots = place(&mut options)? && roots == Roots::Taken;
         let setup = Setup::load(options.clone())?;
         Ok(Self { options, setup, takes_roots, base: Mutex::default(), rooted: Mutex::default() })
     }
@@ -116,9 +127,14 @@ impl Host for McpHost {
 ///
 /// # Errors
 /// A name cannot be read, or the system gives no random bytes.
-pub fn door(host: Arc<McpHost>, questions: Questions, tools: Option<&[String]>) -> Result<McpServer, VictorError> {
+pub fn door(
+    host: Arc<dyn Host>,
+    env: &Env,
+    questions: Questions,
+    tools: Option<&[String]>,
+) -> Result<McpServer, VictorError> {
     let mut filter = ToolFilter::default();
-    if let Some(list) = host.options.env.var(TOOLS) {
+    if let Some(list) = env.var(TOOLS) {
         filter = filter.narrow(list).map_err(|e| ConfigurationError::new(format!("{TOOLS}: {e}")))?;
     }
     if let Some(list) = tools {
@@ -129,11 +145,17 @@ pub fn door(host: Arc<McpHost>, questions: Questions, tools: Option<&[String]>) 
         instructions: Some(INSTRUCTIONS.to_owned()),
         tools: filter,
         questions,
+        guard: Guard::Outside,
         ..Config::default()
     };
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|e| VictorError::Internal(format!("the system gives no random bytes: {e}")))?;
     Ok(McpServer::new(host, config, key))
+}
+
+/// The door's routes behind the HTTP door's gate. What calls it needs the scope `tools`, and `chat` for `run_agent`.
+pub fn behind(door: &McpServer, http: HttpDoor) -> HttpDoor {
+    http.beside(Beside { scope: Scope::Tools, routes: door.router(), ended: door.ends_with() })
 }
 
 /// A line for each part of the door's tool filter that fits no tool.
@@ -180,13 +202,8 @@ fn place(options: &mut Options) -> Result<bool, ConfigurationError> {
     let env = options.env.clone();
     let allowed = limits::allowed(&env)?;
     let named = options.workspace.as_ref().map(|w| env.current_dir().join(w)).or_else(|| env.path("VICTOR_WORKSPACE"));
-    if let Some(named) = named {
-        let real = named.canonicalize().unwrap_or(named);
-        if !allowed.is_empty() && !allowed.iter().any(|folder| real.starts_with(folder)) {
-            let message = format!("the workspace `{}` is in none of the folders of VICTOR_ALLOWED_PATHS", real.display());
-            return Err(ConfigurationError::new(message));
-        }
-        options.workspace = Some(real);
+    if named.is_some() {
+        options.workspace = named;
         options.add_dirs.extend(allowed);
         return Ok(false);
     }
@@ -205,16 +222,16 @@ fn place(options: &mut Options) -> Result<bool, ConfigurationError> {
 fn unfit(env: &Env, folder: &Path) -> Option<&'static str> {
     let home = env.path("HOME").map(|h| h.canonicalize().unwrap_or(h));
     let own = Home::find(env).ok().map(|h| h.real());
-    if home.is_some_and(|home| home.starts_with(folder)) {
-        return Some("a home folder, or holds one");
-    }
-    if own.is_some_and(|own| folder.starts_with(own)) {
-        return Some("Victor's own folder");
-    }
     let system = folder.as_os_str().is_empty()
         || PARENTS.iter().any(|parent| folder == Path::new(parent))
         || SYSTEM.iter().any(|system| folder.starts_with(system));
-    system.then_some("a folder of the system")
+    if system {
+        return Some("a folder of the system");
+    }
+    if home.is_some_and(|home| home.starts_with(folder)) {
+        return Some("a home folder");
+    }
+    own.is_some_and(|own| folder.starts_with(own)).then_some("Victor's own folder")
 }
 
 fn advice(folder: &Path, what: &str) -> String {

@@ -111,6 +111,9 @@ impl Setup {
             None => Place::find(&options.env, options.workspace.as_deref())?,
             Some(_) => Place::nowhere(&options.env)?,
         };
+        if options.nowhere.is_none() {
+            limits::check(&options.env, std::iter::once(&place.root).chain(&options.add_dirs))?;
+        }
         if options.trust == Trust::Once && place.trust != TrustState::NothingToTrust {
             place.trust = TrustState::TrustedOnce;
         }

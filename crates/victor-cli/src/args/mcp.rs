@@ -27,7 +27,7 @@ pub(crate) struct McpServe {
     #[arg(long, conflicts_with = "http")]
     pub(crate) stdio: bool,
     /// Serve Streamable HTTP at /mcp and the older SSE transport at /sse of this address
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) http: Option<SocketAddr>,
     /// Tell this and what is more important, on stderr and in the log: off, error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", value_parser = level)]
@@ -47,6 +47,15 @@ pub(crate) struct McpServe {
     /// What tools may do.
     #[command(flatten)]
     pub(crate) call: CallFlags,
+}
+
+/// An address with a port, or a port of this machine alone.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("localhost:").unwrap_or(text);
+    if let Ok(port) = bare.trim_start_matches(':').parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    text.parse().map_err(|_| "an address has the form 127.0.0.1:8081, or is a port".to_owned())
 }
 
 fn level(text: &str) -> Result<Level, String> {

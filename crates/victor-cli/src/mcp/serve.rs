@@ -1,11 +1,14 @@
 //! `victor mcp`: serves one client on stdin and stdout, or any number over HTTP.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use victor::config::Level;
-use victor::mcp_server::{self, Host as _, McpHost, McpServer, Questions};
+use victor::http::{HttpDoor, Serves};
+use victor::mcp_server::{self, Host as _, McpHost, McpServer, Questions, Roots};
+use victor::server::{ServeFlags, Serving};
 
 use crate::app::App;
 use crate::args::{AgentFlags, McpServe};
@@ -28,15 +31,23 @@ pub(crate) fn serve(app: &App, args: McpServe) -> Result<Exit, Failure> {
     let given = args.log_level.or(mcp_server::log_level(&app.env)?);
     let questions = if args.call.yes { Questions::Yes } else { Questions::Client };
     let tools = args.tools.clone();
-    let mut host = McpHost::new(app.options(&flags(args)))?;
+    let http = args.http;
+    let roots = if http.is_some() { Roots::Ignored } else { Roots::Taken };
+    let mut host = McpHost::new(app.options(&flags(args)), roots)?;
     if let Some(level) = given {
         host.log_at(level);
     }
     app.tell(&host.setup().settings.notices);
     app.start_log_with(host.setup(), Some(given.unwrap_or(Level::Warn)));
     let host = Arc::new(host);
-    let door = mcp_server::door(Arc::clone(&host), questions, tools.as_deref())?;
-    crate::to_end(crate::threads()?, stdio(app, host, door))
+    let door = mcp_server::door(Arc::clone(&host) as _, &app.env, questions, tools.as_deref())?;
+    crate::to_end(crate::threads()?, async {
+        app.tell(&mcp_server::strangers(&door).await?);
+        match http {
+            None => stdio(host, door).await,
+            Some(address) => over_http(&host, &door, address).await,
+        }
+    })
 }
 
 fn flags(args: McpServe) -> AgentFlags {
@@ -49,8 +60,22 @@ fn flags(args: McpServe) -> AgentFlags {
     }
 }
 
-async fn stdio(app: &App, host: Arc<McpHost>, door: McpServer) -> Result<Exit, Failure> {
-    app.tell(&mcp_server::strangers(&door).await?);
+/// The same gate as the HTTP API's, without the API.
+async fn over_http(host: &McpHost, door: &McpServer, address: SocketAddr) -> Result<Exit, Failure> {
+    let flags = ServeFlags {
+        host: Some(address.ip().to_string()),
+        port: Some(address.port()),
+        mcp: Some(()),
+        ..ServeFlags::default()
+    };
+    let serving = Serving { api: false, ..host.setup().serving(host.setup().store()?, &flags).await? };
+    let http = HttpDoor::new(host.open()?, serving.config.clone())?.serving(Serves::Health);
+    let exit = crate::serve::listen(&serving, mcp_server::behind(door, http), Some(door)).await;
+    host.shutdown(GRACE).await;
+    exit
+}
+
+async fn stdio(host: Arc<McpHost>, door: McpServer) -> Result<Exit, Failure> {
     let failed = |e| Failure::failed(format!("signals cannot be waited for: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

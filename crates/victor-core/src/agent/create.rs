@@ -306,7 +306,13 @@ pub(crate) async fn call_tool(
     loop {
         tokio::select! {
             biased;
-            done = &mut work => return done,
+            done = &mut work => {
+                // What was told in the last moment is told before the end.
+                while let (Some(_), Ok(event)) = (&told, inbox.try_recv()) {
+                    tell(told.as_ref(), &event.kind);
+                }
+                return done;
+            }
             Some(event) = inbox.recv(), if told.is_some() => tell(told.as_ref(), &event.kind),
             () = outside.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
         }

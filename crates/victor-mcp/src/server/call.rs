@@ -67,6 +67,22 @@ impl<'a> Call<'a> {
         self.cx.meta.get_progress_token()
     }
 
+    /// What the client keeps and brings back with its answer, so that nobody can change it on the way.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn seal(&self, value: &Value) -> String {
+        self.session.door.seal(value, &self.principal())
+    }
+
+    /// What the client brought back.
+    ///
+    /// # Errors
+    /// It is not what the server gave it.
+    #[cfg(feature = "conformance")]
+    pub fn open(&self, sealed: &str) -> Result<Value, rmcp::ErrorData> {
+        self.session.door.open(sealed, &self.principal())
+    }
+
     /// Tells the client how far the work is, where it wants to know.
     pub async fn progress(&self, message: &str) {
         let Some(token) = self.progress_token() else { return };
@@ -147,6 +163,24 @@ pub trait OwnTool: Send + Sync + 'static {
         arguments: JsonObject,
         retry: Retry,
     ) -> Result<rmcp::model::CallToolResponse, rmcp::ErrorData>;
+}
+
+/// A prompt of the suite that asks before it answers.
+#[cfg(feature = "conformance")]
+#[async_trait::async_trait]
+pub trait OwnPrompt: Send + Sync + 'static {
+    /// The name that it is picked by.
+    fn name(&self) -> &'static str;
+
+    /// Its messages, or what is to be asked first.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    async fn get(
+        &self,
+        call: &Call<'_>,
+        retry: Retry,
+    ) -> Result<rmcp::model::GetPromptResponse, rmcp::ErrorData>;
 }
 
 /// All tools of the door's own.

@@ -6,6 +6,8 @@ use globset::{Glob, GlobMatcher};
 use victor_core::error::ConfigurationError;
 use victor_core::tool::ToolSpec;
 
+use super::http::Guard;
+
 /// How the door behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,8 +25,10 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long requests may go on when the client is gone.
     pub drain: Duration,
-    /// Bytes of one message on stdio at most.
+    /// Bytes of one message at most.
     pub max_message: usize,
+    /// What looks after Host and Origin of HTTP requests.
+    pub guard: Guard,
 }
 
 impl Default for Config {
@@ -38,6 +42,7 @@ impl Default for Config {
             heartbeat: Duration::from_secs(8),
             drain: Duration::from_secs(1),
             max_message: 16 << 20,
+            guard: Guard::default(),
         }
     }
 }

@@ -28,9 +28,13 @@ pub(crate) struct Door {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) config: Config,
     pub(crate) own: OwnTools,
+    #[cfg(feature = "conformance")]
+    pub(crate) fixtures: Vec<Arc<dyn super::call::OwnPrompt>>,
     pub(crate) runs: Arc<Runs>,
     /// Ends everything that is under way.
     pub(crate) closing: CancellationToken,
+    /// Ends what only waits for something to happen.
+    pub(crate) quiet: CancellationToken,
     seals: OnceLock<RequestStateCodec>,
     key: [u8; 32],
 }
@@ -40,7 +44,19 @@ impl Door {
         let runs = Arc::new(Runs::default());
         let mut own: OwnTools = vec![Arc::new(RunAgent::new(Arc::clone(&runs))), Arc::new(RunStatus::new(Arc::clone(&runs)))];
         own.extend(extra);
-        Self { host, config, own, runs, closing: CancellationToken::new(), seals: OnceLock::new(), key }
+        let (closing, quiet) = (CancellationToken::new(), CancellationToken::new());
+        Self {
+            host,
+            config,
+            own,
+            #[cfg(feature = "conformance")]
+            fixtures: Vec::new(),
+            runs,
+            closing,
+            quiet,
+            seals: OnceLock::new(),
+            key,
+        }
     }
 
     /// What a client is told of the server.

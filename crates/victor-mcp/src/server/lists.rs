@@ -119,7 +119,7 @@ pub(crate) async fn templates(runtime: &Runtime) -> Result<ListResourceTemplates
 
 /// What a URI stands for.
 pub(crate) async fn read(runtime: &Runtime, uri: &str) -> Result<ReadResourceResult, ErrorData> {
-    let read = source(runtime, uri)?.read(uri).await.map_err(convert::source_error)?;
+    let read = source(runtime, uri)?.read(uri).await.map_err(|e| at(e, uri))?;
     Ok(ReadResourceResult::new(read.into_iter().map(convert::contents).collect()))
 }
 
@@ -129,7 +129,14 @@ pub(crate) fn source<'a>(
     uri: &str,
 ) -> Result<&'a std::sync::Arc<dyn victor_core::resource::ResourceSource>, ErrorData> {
     let own = runtime.resources().iter().find(|source| source.owns(uri));
-    own.ok_or_else(|| ErrorData::resource_not_found(format!("Resource not found: {uri}"), None))
+    own.ok_or_else(|| at(SourceError::NotFound(format!("Resource not found: {uri}")), uri))
+}
+
+/// Why a resource cannot be had, with its URI.
+pub(crate) fn at(error: SourceError, uri: &str) -> ErrorData {
+    let mut error = convert::source_error(error);
+    error.data = Some(serde_json::json!({"uri": uri}));
+    error
 }
 
 /// What could stand for an argument.

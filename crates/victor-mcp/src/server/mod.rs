@@ -8,9 +8,11 @@ mod call;
 mod config;
 mod door;
 mod host;
+mod http;
 mod lists;
 mod runs;
 mod session;
+mod sse;
 mod stdio;
 mod tasks;
 mod tools;
@@ -26,9 +28,10 @@ use victor_core::error::VictorError;
 
 pub use config::{Config, Questions, ToolFilter};
 pub use host::Host;
+pub use http::Guard;
 
 #[cfg(feature = "conformance")]
-pub use call::{Call, OwnTool, Retry};
+pub use call::{Call, OwnPrompt, OwnTool, Retry};
 
 use call::OwnTools;
 use door::Door;
@@ -48,10 +51,17 @@ impl McpServer {
         Self { door: Arc::new(Door::new(host, config, OwnTools::new(), key)) }
     }
 
-    /// The same with further tools of its own.
+    /// The same with the suite's fixtures.
     #[cfg(feature = "conformance")]
-    pub fn with_tools(host: Arc<dyn Host>, config: Config, key: [u8; 32], extra: Vec<Arc<dyn OwnTool>>) -> Self {
-        Self { door: Arc::new(Door::new(host, config, extra, key)) }
+    pub fn with_fixtures(
+        host: Arc<dyn Host>,
+        config: Config,
+        key: [u8; 32],
+        (tools, prompts): (Vec<Arc<dyn OwnTool>>, Vec<Arc<dyn OwnPrompt>>),
+    ) -> Self {
+        let mut door = Door::new(host, config, tools, key);
+        door.fixtures = prompts;
+        Self { door: Arc::new(door) }
     }
 
     /// All tools that there are, offered or not: name and category.
@@ -102,6 +112,23 @@ impl McpServer {
             }
         }
         closing.cancel();
+    }
+
+    /// The door as a router: `/mcp`, and `/sse` with `/messages` where something before it guards it.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        http::router(&self.door)
+    }
+
+    /// Takes leave of clients that only wait for something to happen; calls under way go on.
+    pub fn quiet(&self) {
+        self.door.quiet.cancel();
+    }
+
+    /// What ends all clients, and all that they began, when it is cancelled.
+    #[must_use]
+    pub fn ends_with(&self) -> CancellationToken {
+        self.door.closing.clone()
     }
 
     /// Ends all clients, and all that they began.

@@ -136,7 +136,7 @@ fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
 }
 
 /// Whether the protocol begins with this request.
-fn begins(request: &ClientRequest) -> bool {
+pub(crate) fn begins(request: &ClientRequest) -> bool {
     match request {
         ClientRequest::InitializeRequest(_) => true,
         ClientRequest::DiscoverRequest(_) => false,

@@ -150,7 +150,12 @@ impl Follow<'_> {
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ended::Done(done),
+                done = &mut work => {
+                    while let Ok(text) = progress.try_recv() {
+                        call.progress(&text).await;
+                    }
+                    return Ended::Done(done);
+                }
                 Some(asked) = questions.recv() => match ask::put(call, &asked.request).await {
                     // A call that is gone wants no answer.
                     Outcome::Decided(decision) => drop(asked.reply.send(decision)),

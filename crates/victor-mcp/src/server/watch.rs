@@ -12,7 +12,6 @@ use victor_core::runtime::Runtime;
 
 use super::lists;
 use super::session::Session;
-use crate::convert;
 
 /// Resources that one client may watch.
 const WATCHED: usize = 256;
@@ -27,18 +26,19 @@ pub(crate) async fn subscribe(
     if session.watched.lock().unwrap_or_else(PoisonError::into_inner).len() >= WATCHED {
         return Err(ErrorData::invalid_request(format!("at most {WATCHED} resources can be watched"), None));
     }
-    let watched = lists::source(runtime, &uri)?.watch(&uri).await.map_err(convert::source_error)?;
+    let watched = lists::source(runtime, &uri)?.watch(&uri).await.map_err(|e| lists::at(e, &uri))?;
     let ends = CancellationToken::new();
     let held = ends.clone().drop_guard();
     session.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(uri.clone(), held);
     let Some(mut changes) = watched else { return Ok(()) };
-    let (peer, closing) = (cx.peer.clone(), session.closing.clone());
+    let (peer, closing, quiet) = (cx.peer.clone(), session.closing.clone(), session.door.quiet.clone());
     runtime.spawn(async move {
         loop {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 () = ends.cancelled() => return,
                 () = closing.cancelled() => return,
+                () = quiet.cancelled() => return,
             }
             if peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri.clone())).await.is_err() {
                 return;

@@ -68,7 +68,11 @@ pub fn start(
     let (writer, worker) = tracing_appender::non_blocking(file);
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer);
     let others = LevelFilter::from(level).min(LevelFilter::WARN);
-    let filter = Targets::new().with_default(others).with_target("victor", LevelFilter::from(level));
+    let filter = Targets::new()
+        .with_default(others)
+        // Every request that an MCP client gets wrong is a warning to it.
+        .with_target("rmcp", others.min(LevelFilter::ERROR))
+        .with_target("victor", LevelFilter::from(level));
     let console = console.map(|level| {
         let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
         text.with_filter(LevelFilter::from(level))
