@@ -218,6 +218,12 @@ fn place(options: &mut Options) -> Result<bool, ConfigurationError> {
     Ok(true)
 }
 
+/// Whether somebody could want to work in this folder: it is no folder of the system, and no home.
+#[must_use]
+pub fn is_fit(env: &Env, folder: &Path) -> bool {
+    unfit(env, folder).is_none()
+}
+
 /// Why nobody works in this folder, if so.
 fn unfit(env: &Env, folder: &Path) -> Option<&'static str> {
     let home = env.path("HOME").map(|h| h.canonicalize().unwrap_or(h));

@@ -14,7 +14,7 @@ use victor_core::sandbox::SandboxMode;
 use victor_core::tool::ToolSource;
 use victor_core::usage::{Budget, NanoUsd};
 use victor_store::{Durability, SqliteStore};
-use victor_tools::BuiltinTools;
+use victor_tools::{BuiltinTools, FileResources, GitResources};
 
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Project, Settings, Sync};
@@ -25,6 +25,7 @@ use crate::nowhere::Unplaced;
 use crate::instructions::{Instructions, Surroundings};
 use crate::keys::Keys;
 use crate::outputs::Outputs;
+use crate::prompts::Prompts;
 use crate::providers::Providers;
 use crate::trust::TrustState;
 use crate::workspace::{self, Place};
@@ -209,10 +210,15 @@ impl Setup {
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        let files = Arc::new(FileResources::new(self.options.nowhere.clone()));
+        let git = Arc::new(GitResources::default());
         let mut builder = Runtime::builder()
             .clock(SystemClock)
             .providers(self.providers()?)
             .tools(self.tools())
+            .resources(Arc::clone(&files) as _)
+            .resources(Arc::clone(&git) as _)
+            .prompts(Arc::new(Prompts::new(&self.place, Arc::clone(&files))))
             .workspace(workspace)
             .rules(Rules::new(self.settings.rules.clone()))
             .hook(Arc::new(HomeGuard::new(&self.place.home)))
@@ -234,6 +240,8 @@ impl Setup {
             builder = builder.idle_timeout(timeout);
         }
         let runtime = add(builder).build()?;
+        files.attach(&runtime);
+        git.attach(&runtime);
         runtime.insert(outputs);
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {

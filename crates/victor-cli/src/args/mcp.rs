@@ -79,7 +79,7 @@ pub(crate) struct InstallArgs {
     /// Write without a question
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Leave the model and its agents out: tools that read only
+    /// Offer only what reads: nothing is changed, and no program is run
     #[arg(long)]
     pub(crate) read_only: bool,
     /// Print what would be written, and write nothing

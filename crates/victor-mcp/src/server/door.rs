@@ -87,7 +87,9 @@ impl Door {
     /// All tools that are offered, sorted by name.
     pub(crate) async fn tools(&self, runtime: &Runtime) -> Vec<Tool> {
         let specs = runtime.tool_set().await.specs();
-        let mut tools: Vec<Tool> = specs.iter().filter(|s| self.offers(s)).map(|s| convert::tool(s)).collect();
+        let mode = runtime.defaults().mode.unwrap_or_default();
+        let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects));
+        let mut tools: Vec<Tool> = offered.map(|s| convert::tool(s)).collect();
         let own = self.own.iter().filter(|t| self.config.tools.admits(&t.tool().name, t.category()));
         tools.extend(own.map(|t| t.tool()));
         tools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -7,7 +7,7 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, LoggingLevel};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use victor_core::error::ToolError;
 use victor_core::permission::{AllowAll, Approver};
@@ -144,8 +144,9 @@ impl Follow<'_> {
         mut progress: mpsc::Receiver<String>,
     ) -> Ended {
         let (call, every) = (self.call, self.call.session.door.config.heartbeat);
-        let mut heartbeat = interval_at(Instant::now() + every, every);
+        let mut heartbeat = interval(every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
         let mut work = Box::pin(work);
         loop {
             tokio::select! {

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use victor_core::agent::{Agent, AgentSpec};
 use victor_core::error::VictorError;
 use victor_core::event::EventKind;
@@ -287,13 +287,14 @@ async fn follow(
 ) -> Result<CallToolResponse, ErrorData> {
     let mut state = live.follow();
     let every = call.session.door.config.heartbeat;
-    let mut heartbeat = interval_at(Instant::now() + every, every);
+    let mut heartbeat = interval(every);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let deadline = wait.map(|wait| Instant::now() + wait);
-    let mut told = String::new();
+    heartbeat.reset();
+    let mut deadline = std::pin::pin!(over(wait));
+    let (mut told, mut waits) = (String::new(), wait != Some(Duration::ZERO));
     loop {
         let now = state.borrow_and_update().clone();
-        if now.is_over() || deadline.is_some_and(|d| d <= Instant::now()) {
+        if now.is_over() || !waits {
             return Ok(report_of(live).into());
         }
         if let Some(question) = live.question() {
@@ -314,16 +315,17 @@ async fn follow(
         tokio::select! {
             _ = state.changed() => {}
             _ = heartbeat.tick() => call.progress(&told).await,
-            () = until(deadline) => {}
+            () = &mut deadline => waits = false,
             () = call.cx.ct.cancelled() => return Ok(given_up(live, tool).await.into()),
             () = call.session.closing.cancelled() => return Ok(given_up(live, tool).await.into()),
         }
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+/// Ends when `wait` is over; never, if there is no limit.
+async fn over(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => sleep(wait).await,
         None => std::future::pending().await,
     }
 }
