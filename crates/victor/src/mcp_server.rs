@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use victor_core::error::{ConfigurationError, VictorError, nearest};
 use victor_core::runtime::Runtime;
 use victor_core::token::Scope;
+use victor_core::tool::Tool as _;
 use victor_http::{Beside, HttpDoor};
 
 pub use victor_mcp::server::{Config, Guard, Host, McpServer, Questions, ToolFilter};
@@ -133,7 +134,8 @@ pub fn door(
     questions: Questions,
     tools: Option<&[String]>,
 ) -> Result<McpServer, VictorError> {
-    let mut filter = ToolFilter::default();
+    // Its list belongs to one run; every call of a client is a run of its own.
+    let mut filter = ToolFilter::default().without(victor_tools::Todo::NAME);
     if let Some(list) = env.var(TOOLS) {
         filter = filter.narrow(list).map_err(|e| ConfigurationError::new(format!("{TOOLS}: {e}")))?;
     }
@@ -166,7 +168,7 @@ pub async fn strangers(door: &McpServer) -> Result<Vec<String>, VictorError> {
     if door.filter().is_open() {
         return Ok(Vec::new());
     }
-    let tools = door.all_tools().await?;
+    let tools: Vec<_> = door.all_tools().await?;
     let mut known: Vec<&str> = tools.iter().flat_map(|(name, category)| [name.as_str(), category.as_str()]).collect();
     known.sort_unstable();
     known.dedup();

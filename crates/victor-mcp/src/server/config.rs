@@ -62,6 +62,7 @@ pub enum Questions {
 pub struct ToolFilter {
     /// Each list has to have the tool.
     lists: Vec<Vec<(String, GlobMatcher)>>,
+    hidden: Vec<String>,
 }
 
 impl ToolFilter {
@@ -80,7 +81,14 @@ impl ToolFilter {
         Ok(self)
     }
 
-    /// Whether it offers everything.
+    /// Takes one tool out, whatever the lists say: what only makes sense within a run.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.hidden.push(name.to_owned());
+        self
+    }
+
+    /// Whether no list narrows it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.lists.is_empty()
@@ -89,7 +97,8 @@ impl ToolFilter {
     /// Whether it offers a tool of this name and category.
     #[must_use]
     pub fn admits(&self, name: &str, category: &str) -> bool {
-        self.lists.iter().all(|list| list.iter().any(|(_, glob)| glob.is_match(name) || glob.is_match(category)))
+        let hidden = self.hidden.iter().any(|h| h == name);
+        !hidden && self.lists.iter().all(|list| list.iter().any(|(_, glob)| glob.is_match(name) || glob.is_match(category)))
     }
 
     /// What fits none of these tools, each with its category.

@@ -9,6 +9,7 @@ use rmcp::model::{RequestStateCodec, SealOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
+use victor_core::agent::DryRun;
 use victor_core::error::{VictorError, nearest};
 use victor_core::runtime::Runtime;
 use victor_core::token::Principal;
@@ -90,6 +91,10 @@ impl Door {
         let mode = runtime.defaults().mode.unwrap_or_default();
         let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects));
         let mut tools: Vec<Tool> = offered.map(|s| convert::tool(s)).collect();
+        if runtime.defaults().dry_run == DryRun::On {
+            // What would be done has no form for programs.
+            tools.iter_mut().for_each(|tool| tool.output_schema = None);
+        }
         let own = self.own.iter().filter(|t| self.config.tools.admits(&t.tool().name, t.category()));
         tools.extend(own.map(|t| t.tool()));
         tools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use victor_core::agent::DryRun;
 use victor_core::error::ToolError;
 use victor_core::permission::{AllowAll, Approver};
 use victor_core::runtime::{CallOptions, Runtime};
@@ -37,7 +38,7 @@ pub(crate) async fn call(call: &Call<'_>, request: CallToolRequestParams) -> Res
     let Some(tool) = tools.get(&request.name).filter(|t| door.offers(t.spec())) else {
         return Err(door.no_tool(&runtime, &request.name).await);
     };
-    let has_output = tool.spec().output.is_some();
+    let has_output = tool.spec().output.is_some() && runtime.defaults().dry_run == DryRun::Off;
     let given = answered(call, &request.name, &retry)?;
     let answer = carry_out(call, &runtime, &request.name, Value::Object(arguments), given).await?;
     Ok(match answer {
