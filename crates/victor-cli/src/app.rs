@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use inquire::Select;
 use victor::agent::{AgentSpec, DryRun};
-use victor::config::Flags;
+use victor::config::{Flags, Level};
 use victor::log::LogGuard;
 use victor::runtime::Runtime;
 use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
@@ -171,13 +171,18 @@ impl App {
 
     /// A log that cannot be written keeps nobody from working.
     pub(crate) fn start_log(&self, setup: &Setup) {
-        match victor::log::start(&setup.place.home, &setup.settings.config, self.global.verbose) {
+        self.start_log_with(setup, None);
+    }
+
+    /// As [`start_log`](Self::start_log), with what is at least of this level on stderr too.
+    pub(crate) fn start_log_with(&self, setup: &Setup, console: Option<Level>) {
+        match victor::log::start(&setup.place.home, &setup.settings.config, self.global.verbose, console) {
             Ok(guard) => drop(self.log.set(guard)),
             Err(e) => self.tell(&[format!("warning: {e}")]),
         }
     }
 
-    fn tell(&self, notices: &[String]) {
+    pub(crate) fn tell(&self, notices: &[String]) {
         notices.iter().for_each(|notice| tell(&self.terminal, &[Span::new(notice, Style::PLAIN)]));
     }
 }

@@ -14,6 +14,7 @@ mod follow;
 mod init;
 mod keys;
 mod logs;
+mod mcp;
 mod profile;
 mod provider;
 mod render;
@@ -77,6 +78,7 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
         Command::Tools(command) => to_end(threads()?, tool::tools(app, command, before)),
         Command::Config(command) => config::config(app, command, before),
         Command::Doctor(args) => to_end(single()?, doctor::doctor(app, args, before)),
+        Command::Mcp(args) => mcp::mcp(app, args),
         Command::Serve(args) => serve::serve(app, args),
         Command::Tokens(command) => to_end(single()?, token::tokens(app, command)),
         Command::Sessions(command) => to_end(single()?, session::sessions(app, command)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use victor::http::{HttpDoor, Listener, Times, Tls};
+use victor::mcp_server::{self, McpServer, Questions};
 use victor::server::{Exposure, ServeFlags, Serving};
 use victor::{Setup, SqliteStore};
 
@@ -36,6 +37,7 @@ fn flags(args: ServeArgs) -> ServeFlags {
         key: args.ssl_key,
         workers: args.workers,
         grace: args.grace,
+        mcp: args.mcp.then_some(()),
         exposure: if args.insecure { Exposure::Insecure } else { Exposure::Guarded },
     }
 }
@@ -45,19 +47,39 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
     let runtime = setup.runtime()?;
     let store = runtime.get::<Arc<SqliteStore>>().ok_or_else(|| Failure::failed("there is no store to serve from"))?;
     let serving = setup.serving(Arc::clone(&store), flags).await?;
+    let mut door = HttpDoor::new(runtime.clone(), serving.config.clone())?;
+    let mut mcp = None;
+    if serving.mcp {
+        let server = mcp_server::door(Arc::new(runtime), &app.env, Questions::Client, None)?;
+        app.tell(&mcp_server::strangers(&server).await?);
+        door = mcp_server::behind(&server, door);
+        mcp = Some(server);
+    }
+    listen(&serving, door, mcp.as_ref()).await
+}
+
+/// Serves a door until a signal, with the MCP door that stands behind it.
+///
+/// # Errors
+/// The address cannot be listened on, or the certificate cannot be used.
+pub(crate) async fn listen(serving: &Serving, door: HttpDoor, mcp: Option<&McpServer>) -> Result<Exit, Failure> {
     victor::raise_file_limit();
-    let mut listener = Listener::bind(serving.address).map_err(|e| unbound(&serving, &e))?;
-    let tls = tls(&serving).await?;
+    let mut listener = Listener::bind(serving.address).map_err(|e| unbound(serving, &e))?;
+    let tls = tls(serving).await?;
     if let Some(tls) = &tls {
         listener = listener.with_tls(tls.clone());
     }
-    let door = HttpDoor::new(runtime, serving.config.clone())?;
     let mut signals = Signals::new().map_err(|e| Failure::failed(format!("signals cannot be waited for: {e}")))?;
-    let address = listener.address().map_err(|e| unbound(&serving, &e))?;
-    announce(&serving, address.to_string());
+    let address = listener.address().map_err(|e| unbound(serving, &e))?;
+    announce(serving, &address.to_string());
     let times = Times { grace: serving.grace, ..Times::default() };
     let (end, asked) = tokio::sync::oneshot::channel::<()>();
-    let served = listener.serve(door, times, async move { drop(asked.await) });
+    let served = listener.serve(door, times, async move {
+        drop(asked.await);
+        if let Some(mcp) = mcp {
+            mcp.quiet();
+        }
+    });
     tokio::select! {
         ended = served => {
             let in_time = ended.map_err(|e| Failure::failed(format!("the server failed: {e}")))?;
@@ -66,7 +88,7 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
             }
             Ok(Exit::Done)
         }
-        () = signals.twice(tls.as_ref(), end, &serving) => Ok(Exit::Interrupted),
+        () = signals.twice(tls.as_ref(), end, serving) => Ok(Exit::Interrupted),
     }
 }
 
@@ -79,10 +101,16 @@ async fn tls(serving: &Serving) -> Result<Option<Tls>, Failure> {
     Ok(Some(tls))
 }
 
-fn announce(serving: &Serving, address: String) {
+fn announce(serving: &Serving, address: &str) {
     let scheme = if serving.tls.is_some() { "https" } else { "http" };
     let key = if serving.asks_for_key { "a key is needed" } else { "no key is needed" };
-    note(format!("Victor serves on {scheme}://{address}/api/v1 ({key}); {scheme}://{address}/docs describes it"));
+    let base = format!("{scheme}://{address}");
+    if serving.api {
+        note(format!("Victor serves on {base}/api/v1 ({key}); {base}/docs describes it"));
+    }
+    if serving.mcp {
+        note(format!("Victor serves MCP clients on {base}/mcp and, for older ones, {base}/sse ({key})"));
+    }
 }
 
 fn unbound(serving: &Serving, e: &io::Error) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,13 +19,13 @@ use crate::id::{Clock, RunId};
 use crate::journal::Journal;
 use crate::memory::MemoryStore;
 use crate::memory_journal::MemoryJournal;
-use crate::permission::{Approver, DenyAll, Mode, Rules};
+use crate::permission::{Approver, DenyAll, Grants, Mode, Rules};
 use crate::prompt::PromptSource;
 use crate::provider::ProviderRegistry;
 use crate::resource::ResourceSource;
 use crate::sandbox::{SandboxMode, Workspace};
 use crate::session::SessionStore;
-use crate::tool::{ToolOutput, ToolSet, ToolSource};
+use crate::tool::{DynTool, ToolOutput, ToolSet, ToolSource};
 
 /// Makes the system prompt of a mode. The same mode must give the same text for as long as the runtime lives.
 pub type Instructions = Arc<dyn Fn(Mode) -> String + Send + Sync>;
@@ -172,7 +172,29 @@ impl Runtime {
     /// # Errors
     /// Unknown tool, wrong arguments, denial, failure.
     pub async fn call_tool(&self, name: &str, args: Value, options: CallOptions) -> Result<ToolOutput, ToolError> {
-        crate::agent::call_tool(self, name, args, options).await
+        let tools = self.tool_set().await;
+        crate::agent::call_tool(self, tools, name, args, options).await
+    }
+
+    /// Calls a tool that need not be one of the runtime's, through the same checks: what rules and hooks say of a tool
+    /// of its name counts.
+    ///
+    /// # Errors
+    /// Wrong arguments, denial, failure.
+    pub async fn call(
+        &self,
+        tool: Arc<dyn DynTool>,
+        args: Value,
+        options: CallOptions,
+    ) -> Result<ToolOutput, ToolError> {
+        let name = tool.spec().name.clone();
+        crate::agent::call_tool(self, ToolSet::new([tool]), &name, args, options).await
+    }
+
+    /// The runtime for a part of it, which must not keep it alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRuntime {
+        WeakRuntime { inner: Arc::downgrade(&self.inner) }
     }
 
     /// Puts in what core does not know, for a door to find by its type.
@@ -235,9 +257,29 @@ impl Runtime {
     }
 }
 
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("workspace", &self.workspace).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runtime").field("workspace", &self.inner.workspace).finish_non_exhaustive()
+    }
+}
+
+/// A runtime that may be gone.
+#[derive(Clone, Debug, Default)]
+pub struct WeakRuntime {
+    inner: Weak<Inner>,
+}
+
+impl WeakRuntime {
+    /// The runtime, as long as somebody else keeps it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Runtime> {
+        Some(Runtime { inner: self.inner.upgrade()? })
     }
 }
 
@@ -254,7 +296,14 @@ pub struct CallOptions {
     pub sandbox: Option<SandboxMode>,
     /// Ends the call when cancelled.
     pub cancel: CancellationToken,
+    /// What was allowed before for as long as these are shared, and what is allowed so from now on.
+    pub grants: Option<Arc<Mutex<Grants>>>,
+    /// Who is told how far the call is.
+    pub progress: Option<Progress>,
 }
+
+/// Takes what a call tells while it works. It must not wait.
+pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Puts a [`Runtime`] together.
 #[derive(Default)]

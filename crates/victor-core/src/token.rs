@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -47,6 +48,29 @@ impl FromStr for Scope {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let unknown = || ConfigurationError::unknown("scope", "INVALID_VALUE", s, Self::ALL.map(Self::name));
         Self::ALL.into_iter().find(|scope| scope.name() == s).ok_or_else(unknown)
+    }
+}
+
+/// Whoever sent a request, once a door has found out who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Who owns what they begin: `local`, `key:<name>` or `token:<id>`.
+    pub owner: Arc<str>,
+    /// What they may do.
+    pub scopes: Arc<BTreeSet<Scope>>,
+}
+
+impl Principal {
+    /// Where nobody is asked for a key: may do everything.
+    #[must_use]
+    pub fn local() -> Self {
+        Self { owner: Arc::from("local"), scopes: Arc::new(Scope::ALL.into()) }
+    }
+
+    /// Whether they may.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
     }
 }
 

@@ -41,6 +41,11 @@ pub trait Tool: Send + Sync + 'static {
     /// The most that it can do.
     fn effects(&self) -> Effects;
 
+    /// The JSON Schema of [`ToolOutput::structured`], an object, where every answer that is no error has it.
+    fn output(&self) -> Option<Value> {
+        None
+    }
+
     /// Parses, resolves and opens what a call needs. Changes nothing.
     fn plan(&self, args: Self::Args, cx: &ToolCx) -> impl Future<Output = Result<Plan, ToolError>> + Send;
 }
@@ -71,6 +76,9 @@ pub struct ToolSpec {
     pub parameters: Value,
     /// The most that it can do.
     pub effects: Effects,
+    /// The JSON Schema of [`ToolOutput::structured`], where every answer that is no error has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
     #[serde(skip)]
     validator: OnceLock<Result<jsonschema::Validator, String>>,
 }
@@ -90,8 +98,16 @@ impl ToolSpec {
             category: category.into(),
             parameters,
             effects,
+            output: None,
             validator: OnceLock::new(),
         }
+    }
+
+    /// Adds the schema of the structured answer.
+    #[must_use]
+    pub fn output(mut self, schema: Option<Value>) -> Self {
+        self.output = schema;
+        self
     }
 
     /// Checks arguments against the schema.
@@ -358,14 +374,9 @@ pub(crate) trait CallDoor: Send + Sync {
 
 /// Makes a typed tool one that the engine can hold.
 pub fn erase<T: Tool>(tool: T) -> Arc<dyn DynTool> {
-    let spec = Arc::new(ToolSpec::new(
-        T::NAME,
-        tool.description(),
-        tool.category(),
-        parameters_of::<T::Args>(),
-        tool.effects(),
-    ));
-    Arc::new(Erased { tool, spec })
+    let (parameters, output) = (parameters_of::<T::Args>(), tool.output());
+    let spec = ToolSpec::new(T::NAME, tool.description(), tool.category(), parameters, tool.effects()).output(output);
+    Arc::new(Erased { tool, spec: Arc::new(spec) })
 }
 
 /// The JSON schema that a model is shown for `A`: an object, without title and `$schema`, subschemas in line.

@@ -13,13 +13,14 @@ use victor_core::runtime::Runtime;
 
 use crate::approvals::Approvals;
 use crate::config::Config;
+use crate::endpoint::{Endpoint, behind};
 use crate::gate::Gate;
 use crate::idempotency::Repeats;
 use crate::meters::Meters;
 use crate::routes::Seen;
 use crate::runs::Runs;
 use crate::turns::Turns;
-use crate::{gate, idempotency, routes};
+use crate::{Beside, Serves, gate, idempotency, routes};
 
 /// What all requests share. Cloning is cheap and gives the same door.
 #[derive(Clone)]
@@ -74,17 +75,21 @@ impl Door {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    pub(crate) fn router<S>(&self) -> Router<S>
+    pub(crate) fn router<S>(&self, serves: Serves, beside: &[Beside]) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
         let mut router = Router::new();
-        for endpoint in routes::table() {
+        let served = |e: &Endpoint| serves == Serves::Api || gate::is_open(&e.path);
+        for endpoint in routes::table().into_iter().filter(served) {
             let route = match endpoint.repeats {
                 false => endpoint.route,
                 true => endpoint.route.layer(from_fn_with_state(self.clone(), idempotency::once)),
             };
             router = router.route(&endpoint.path, route);
+        }
+        for other in beside {
+            router = router.merge(behind(other.scope, other.routes.clone()));
         }
         gate::before(router, self).with_state(self.clone())
     }

@@ -1,6 +1,7 @@
 //! One endpoint: method, path, who may call it, how it is served and how it is described. The router, the checks of
 //! scopes and the OpenAPI document are all made from the same list of these.
 
+use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
@@ -160,6 +161,11 @@ impl Endpoint {
         self.errors.extend(statuses);
         self
     }
+}
+
+/// Routes of another door, for whoever has `scope`.
+pub(crate) fn behind(scope: Scope, routes: Router) -> Router<Door> {
+    routes.route_layer(from_fn(move |request, next| authorise(scope, request, next))).with_state(())
 }
 
 async fn authorise(scope: Scope, request: Request, next: Next) -> Result<Response, ApiError> {

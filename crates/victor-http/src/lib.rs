@@ -25,8 +25,10 @@ mod turns;
 use std::time::Duration;
 
 use axum::Router;
+use tokio_util::sync::CancellationToken;
 use victor_core::error::ConfigurationError;
 use victor_core::runtime::Runtime;
+use victor_core::token::Scope;
 
 pub use config::{ApiKey, Auth, Config, Cors, Demand, HostGuard, RateLimit};
 
@@ -34,6 +36,29 @@ pub use config::{ApiKey, Auth, Config, Cors, Demand, HostGuard, RateLimit};
 #[derive(Clone)]
 pub struct HttpDoor {
     door: door::Door,
+    serves: Serves,
+    beside: Vec<Beside>,
+}
+
+/// What a door serves by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Serves {
+    /// The whole API.
+    #[default]
+    Api,
+    /// Only whether it lives (`/health`), beside the routes that it was given.
+    Health,
+}
+
+/// Routes of another door behind the gate of this one.
+#[derive(Clone)]
+pub struct Beside {
+    /// What a caller has to be allowed.
+    pub scope: Scope,
+    /// The routes. Their requests carry the caller as a [`Principal`](victor_core::token::Principal).
+    pub routes: Router,
+    /// Cancelled when all runs have ended at a shutdown, for streams that would stay open.
+    pub ended: CancellationToken,
 }
 
 impl HttpDoor {
@@ -42,7 +67,21 @@ impl HttpDoor {
     /// # Errors
     /// The configuration would leave something open that it says is guarded.
     pub fn new(runtime: Runtime, config: Config) -> Result<Self, ConfigurationError> {
-        Ok(Self { door: door::Door::new(runtime, config)? })
+        Ok(Self { door: door::Door::new(runtime, config)?, serves: Serves::Api, beside: Vec::new() })
+    }
+
+    /// The same door with routes of another one behind its gate: keys, limits, Host and Origin hold for them too.
+    #[must_use]
+    pub fn beside(mut self, beside: Beside) -> Self {
+        self.beside.push(beside);
+        self
+    }
+
+    /// The same door, serving this much by itself.
+    #[must_use]
+    pub fn serving(mut self, serves: Serves) -> Self {
+        self.serves = serves;
+        self
     }
 
     /// Its router, for an application with a state of its own.
@@ -50,13 +89,15 @@ impl HttpDoor {
     where
         S: Clone + Send + Sync + 'static,
     {
-        self.door.router()
+        self.door.router(self.serves, &self.beside)
     }
 
     /// Takes no new work, lets what runs end within `grace`, cancels the rest and waits for it; tells whether all of it
     /// ended by itself.
     pub async fn shutdown(&self, grace: Duration) -> bool {
-        self.door.runtime.shutdown(grace).await
+        let in_time = self.door.runtime.shutdown(grace).await;
+        self.beside.iter().for_each(|beside| beside.ended.cancel());
+        in_time
     }
 }
 

@@ -151,6 +151,8 @@ pub struct RegistrySettings {
     pub model: Option<String>,
     /// What is tried in turn when that one fails for good, as `provider/model` or `provider`.
     pub fallback: Vec<String>,
+    /// Why only providers on this machine may be called; `None` where others may be too.
+    pub local_only: Option<String>,
 }
 
 /// Where keys and addresses come from. Libraries read neither the environment nor files themselves.

@@ -48,6 +48,9 @@ pub struct GitDiff;
 /// Shows the history.
 pub struct GitLog;
 
+/// Shows a file as it was in a revision.
+pub(crate) struct GitShow;
+
 /// The arguments of `git_status`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +80,44 @@ pub struct GitLogArgs {
     path: Option<String>,
     /// Begins at this revision, or shows a range: `main`, `v1.0..HEAD`.
     rev: Option<String>,
+}
+
+/// The arguments of `git_show`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GitShowArgs {
+    /// The revision: `HEAD`, `main~2`, a hash.
+    rev: String,
+    /// The file, relative to the workspace's root.
+    path: String,
+}
+
+impl Tool for GitShow {
+    const NAME: &'static str = "git_show";
+    type Args = GitShowArgs;
+
+    fn description(&self) -> Cow<'static, str> {
+        "Shows a file as it was in a revision.".into()
+    }
+
+    fn category(&self) -> &'static str {
+        "git"
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::READ
+    }
+
+    async fn plan(&self, args: GitShowArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
+        check_rev(Some(&args.rev))?;
+        let place = inside(cx, Some(&args.path))?;
+        let object = format!("{}:./{}", args.rev, place.relative.as_deref().unwrap_or_default());
+        Ok(plan(&place, async move |_, cx| {
+            let repository = Repository::open(&cx).await?;
+            let content = repository.names(&["cat-file", "blob", &object], &cx).await?;
+            Ok(ToolOutput::text(content))
+        }))
+    }
 }
 
 impl Tool for GitStatus {

@@ -9,6 +9,7 @@ mod fs;
 mod git;
 mod path;
 mod platform;
+mod resources;
 pub mod sandbox;
 mod search;
 mod todo;
@@ -23,6 +24,7 @@ use victor_core::tool::{DynTool, Tool, ToolSource, erase};
 pub use exec::{Bash, Split, split_command};
 pub use fs::{Edit, Ls, Read, Write, media_type_of};
 pub use git::{GitDiff, GitLog, GitStatus};
+pub use resources::{FileResources, GitResources};
 pub use search::{FindFiles, Grep};
 pub use todo::Todo;
 

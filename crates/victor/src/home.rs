@@ -79,6 +79,12 @@ impl Home {
         self.root.join("outputs")
     }
 
+    /// The folder of the user's own prompt templates.
+    #[must_use]
+    pub fn prompts(&self) -> PathBuf {
+        self.root.join("prompts")
+    }
+
     /// The history of the chat's editor.
     #[must_use]
     pub fn history(&self) -> PathBuf {

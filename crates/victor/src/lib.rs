@@ -23,10 +23,15 @@ mod home;
 mod instructions;
 mod keyring;
 mod keys;
+mod limits;
 pub mod log;
+#[cfg(feature = "mcp-server")]
+pub mod mcp_server;
+mod nowhere;
 mod outputs;
 mod platform;
 pub mod profiles;
+mod prompts;
 mod providers;
 #[cfg(feature = "http")]
 pub mod server;
@@ -49,8 +54,8 @@ pub use trust::TrustState;
 pub use workspace::Place;
 
 pub use victor_core::{
-    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, provider, request,
-    runtime, sandbox, session, state, token, tool, usage,
+    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, prompt, provider, request,
+    resource, runtime, sandbox, session, state, token, tool, usage,
 };
 pub use victor_macros::Tool;
 pub use victor_providers::{Credentials, ProviderSettings};
@@ -71,7 +76,9 @@ pub use tool::{Tool, tool_fn};
 #[cfg(feature = "http")]
 pub mod http {
     pub use victor_http::listener::{Listener, Times, Tls};
-    pub use victor_http::{ApiKey, Auth, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, router};
+    pub use victor_http::{
+        ApiKey, Auth, Beside, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, Serves, router,
+    };
 }
 
 /// Victor's version.

@@ -10,6 +10,7 @@ use victor_providers::{Credentials, Registry, RegistrySettings};
 
 use crate::config::{Config, expand};
 use crate::env::Env;
+use crate::limits::Reach;
 
 /// The registry, and the providers whose settings cannot be used: they are errors of who names them, and of nobody
 /// else. One of the catalogue's is not called without the settings that the user gave it.
@@ -25,7 +26,12 @@ impl Providers {
     ///
     /// # Errors
     /// A name or an address is unusable; `provider`, `model` or `fallback` names a variable that is not set.
-    pub fn new(config: &Config, env: &Env, credentials: Arc<dyn Credentials>) -> Result<Self, ConfigurationError> {
+    pub(crate) fn new(
+        config: &Config,
+        env: &Env,
+        credentials: Arc<dyn Credentials>,
+        reach: Reach,
+    ) -> Result<Self, ConfigurationError> {
         let (mut providers, mut broken) = (BTreeMap::new(), BTreeMap::new());
         for (name, settings) in &config.providers {
             match expand::part(settings, &format!("providers.{name}"), env) {
@@ -38,6 +44,7 @@ impl Providers {
             provider: expand::part(&config.provider, "provider", env)?,
             model: expand::part(&config.model, "model", env)?,
             fallback: expand::part(&config.fallback, "fallback", env)?.unwrap_or_default(),
+            local_only: (reach == Reach::Machine).then(|| "VICTOR_AIRGAPPED_MODE is on".to_owned()),
         };
         let default = settings.provider.clone();
         Ok(Self { inner: Registry::new(settings, credentials)?, broken, default })

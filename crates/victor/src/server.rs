@@ -38,6 +38,8 @@ pub struct ServeFlags {
     pub grace: Option<Duration>,
     /// Whether a server that others can reach may do without authentication.
     pub exposure: Exposure,
+    /// Whether MCP clients are served too (`--mcp`).
+    pub mcp: Option<()>,
 }
 
 /// Whether a server that others can reach may do without authentication.
@@ -63,6 +65,10 @@ pub struct Serving {
     pub grace: Duration,
     /// Whether a key is asked for already.
     pub asks_for_key: bool,
+    /// Whether the HTTP API is served.
+    pub api: bool,
+    /// Whether MCP clients are served.
+    pub mcp: bool,
 }
 
 impl Setup {
@@ -107,7 +113,8 @@ impl Setup {
             ..limits(&server)
         };
         let grace = flags.grace.or(server.grace.map(|s| Duration::from_secs(s.into()))).unwrap_or(GRACE);
-        Ok(Serving { address, config, tls: tls(&server, flags)?, grace, asks_for_key })
+        let mcp = flags.mcp == Some(()) || server.mcp == Some(true);
+        Ok(Serving { address, config, tls: tls(&server, flags)?, grace, asks_for_key, api: true, mcp })
     }
 }
 

@@ -10,17 +10,22 @@ use victor_core::permission::Rules;
 use victor_core::provider::Selector;
 use victor_core::request::Params;
 use victor_core::runtime::{Runtime, RuntimeBuilder};
+use victor_core::sandbox::SandboxMode;
+use victor_core::tool::ToolSource;
 use victor_core::usage::{Budget, NanoUsd};
 use victor_store::{Durability, SqliteStore};
-use victor_tools::BuiltinTools;
+use victor_tools::{BuiltinTools, FileResources, GitResources};
 
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Project, Settings, Sync};
 use crate::env::Env;
 use crate::guard::HomeGuard;
+use crate::limits::{self, Airgap, Reach};
+use crate::nowhere::Unplaced;
 use crate::instructions::{Instructions, Surroundings};
 use crate::keys::Keys;
 use crate::outputs::Outputs;
+use crate::prompts::Prompts;
 use crate::providers::Providers;
 use crate::trust::TrustState;
 use crate::workspace::{self, Place};
@@ -42,6 +47,8 @@ pub struct Options {
     pub save: Save,
     /// Whether calls that change something are carried out.
     pub dry_run: DryRun,
+    /// Why there is no folder to work in, and what to do: then no file is reachable. `None` where there is one.
+    pub nowhere: Option<Arc<str>>,
 }
 
 /// Whose word on the folder's own configuration counts.
@@ -76,6 +83,7 @@ impl Options {
             trust: Trust::default(),
             save: Save::default(),
             dry_run: DryRun::default(),
+            nowhere: None,
         }
     }
 }
@@ -90,6 +98,7 @@ pub struct Setup {
     /// The saved keys.
     pub keys: Keys,
     options: Options,
+    reach: Reach,
 }
 
 impl Setup {
@@ -99,14 +108,26 @@ impl Setup {
     /// A file, a variable or a flag is wrong: names which, the line, and the nearest key.
     pub fn load(mut options: Options) -> Result<Self, ConfigurationError> {
         split_provider(&mut options.flags);
-        let mut place = Place::find(&options.env, options.workspace.as_deref())?;
+        let mut place = match options.nowhere {
+            None => Place::find(&options.env, options.workspace.as_deref())?,
+            Some(_) => Place::nowhere(&options.env)?,
+        };
+        if options.nowhere.is_none() {
+            limits::check(&options.env, std::iter::once(&place.root).chain(&options.add_dirs))?;
+        }
         if options.trust == Trust::Once && place.trust != TrustState::NothingToTrust {
             place.trust = TrustState::TrustedOnce;
         }
         let project = Project { root: place.root.clone(), files: &place.files, trust: place.trust };
-        let settings = config::load(&place.home, &options.env, &project, &options.flags)?;
+        let mut settings = config::load(&place.home, &options.env, &project, &options.flags)?;
+        settings.rules.extend(limits::denied(&options.env)?);
+        let reach = limits::reach(&options.env)?;
+        if reach == Reach::Machine && settings.config.sandbox == Some(SandboxMode::Off) {
+            let message = "VICTOR_AIRGAPPED_MODE needs the sandbox: leave out `--sandbox off` and `sandbox: off`";
+            return Err(ConfigurationError::new(message));
+        }
         let keys = Keys::new(place.home.clone(), options.env.clone());
-        Ok(Self { settings, place, keys, options })
+        Ok(Self { settings, place, keys, options, reach })
     }
 
     #[cfg(feature = "http")]
@@ -140,7 +161,8 @@ impl Setup {
     /// # Errors
     /// As [`Providers::new`].
     pub fn providers(&self) -> Result<Arc<Providers>, ConfigurationError> {
-        let providers = Providers::new(&self.settings.config, &self.options.env, Arc::new(self.keys.clone()))?;
+        let keys = Arc::new(self.keys.clone());
+        let providers = Providers::new(&self.settings.config, &self.options.env, keys, self.reach)?;
         Ok(Arc::new(providers))
     }
 
@@ -188,10 +210,15 @@ impl Setup {
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        let files = Arc::new(FileResources::new(self.options.nowhere.clone()));
+        let git = Arc::new(GitResources::default());
         let mut builder = Runtime::builder()
             .clock(SystemClock)
             .providers(self.providers()?)
-            .tools(Arc::new(BuiltinTools::new()))
+            .tools(self.tools())
+            .resources(Arc::clone(&files) as _)
+            .resources(Arc::clone(&git) as _)
+            .prompts(Arc::new(Prompts::new(&self.place, Arc::clone(&files))))
             .workspace(workspace)
             .rules(Rules::new(self.settings.rules.clone()))
             .hook(Arc::new(HomeGuard::new(&self.place.home)))
@@ -206,16 +233,30 @@ impl Setup {
         if let Some(store) = &store {
             builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _);
         }
+        if self.reach == Reach::Machine {
+            builder = builder.hook(Arc::new(Airgap));
+        }
         if let Some(timeout) = self.settings.config.limits.idle_timeout() {
             builder = builder.idle_timeout(timeout);
         }
         let runtime = add(builder).build()?;
+        files.attach(&runtime);
+        git.attach(&runtime);
         runtime.insert(outputs);
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {
             runtime.insert(store);
         }
         Ok(runtime)
+    }
+
+    /// Victor's own tools, as far as they may do anything here.
+    fn tools(&self) -> Arc<dyn ToolSource> {
+        let own = Arc::new(BuiltinTools::new());
+        match &self.options.nowhere {
+            None => own,
+            Some(why) => Arc::new(Unplaced::new(own, Arc::clone(why))),
+        }
     }
 
     /// The runtime as it is configured. Nobody is asked: what would ask is denied.

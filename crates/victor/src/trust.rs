@@ -63,6 +63,11 @@ pub(crate) struct ProjectFiles {
 }
 
 impl ProjectFiles {
+    /// Those of no folder.
+    pub(crate) fn none() -> Self {
+        Self { contents: Vec::new() }
+    }
+
     /// Reads the files of the folder `root`.
     ///
     /// # Errors

@@ -9,6 +9,9 @@ use crate::env::Env;
 use crate::home::Home;
 use crate::trust::{self, ProjectFiles, TrustState};
 
+/// The root of a workspace that does not exist: nothing lies below it, and nothing can be made there.
+const NOWHERE: &str = "/nonexistent";
+
 /// A folder with its own configuration files, read once.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -33,6 +36,15 @@ impl Place {
         let files = ProjectFiles::read(&root, &home)?;
         let trust = trust::state(&home, &root, &files)?;
         Ok(Self { home, root, trust, files })
+    }
+
+    /// No folder at all.
+    ///
+    /// # Errors
+    /// The environment names no home.
+    pub(crate) fn nowhere(env: &Env) -> Result<Self, ConfigurationError> {
+        let (home, files) = (Home::find(env)?, ProjectFiles::none());
+        Ok(Self { home, root: PathBuf::from(NOWHERE), trust: TrustState::NothingToTrust, files })
     }
 
     /// Trusts the folder's configuration as it was read.

@@ -8,13 +8,13 @@ use victor::log::{self, Follower};
 fn what_victor_logs_can_be_read_back_and_what_others_log_below_warnings_cannot() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path().join("home"));
-    let guard = log::start(&home, &Config::default(), 0).unwrap();
+    let guard = log::start(&home, &Config::default(), 0, None).unwrap();
     let mut follower = Follower::new(&home).unwrap();
     tracing::info!(target: "victor_core::agent", run = "r1", turns = 3, "run ended");
     tracing::debug!(target: "victor_core::agent", "too much detail");
     tracing::info!(target: "hyper::client", "somebody's request body");
     tracing::warn!(target: "hyper::client", "connection lost");
-    assert!(log::start(&home, &Config::default(), 0).is_err());
+    assert!(log::start(&home, &Config::default(), 0, None).is_err());
     drop(guard);
     let lines = log::tail(&home, 10).unwrap();
     let events: Vec<_> = lines.iter().map(|l| l.event.clone().unwrap()).collect();

@@ -30,6 +30,9 @@ pub(crate) struct ServeArgs {
     /// Seconds that runs have to end when the server is asked to end [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) grace: Option<Duration>,
+    /// Serve MCP clients too, at /mcp and /sse
+    #[arg(long)]
+    pub(crate) mcp: bool,
     /// Serve other machines without asking for a key
     #[arg(long)]
     pub(crate) insecure: bool,

@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{ConfigurationError, ToolError, VictorError};
+use crate::event::{Event, EventKind};
 use crate::id::CallId;
 use crate::message::ToolCall;
 use crate::permission::{Approver, Mode};
 use crate::provider::{Model, Selector};
-use crate::runtime::{CallOptions, Runtime};
+use crate::runtime::{CallOptions, Progress, Runtime};
 use crate::session::SessionSettings;
 use crate::tool::{DynTool, ToolOutput, ToolSet};
 
@@ -21,6 +22,9 @@ use super::dispatch::{RunScope, Scope};
 use super::emit::Emitter;
 use super::spec::AgentSpec;
 use super::{Agent, AgentInner, AgentParts};
+
+/// Pieces of progress of a single call that wait to be told at most.
+const PROGRESS: usize = 64;
 
 /// Puts an agent together from objects.
 #[derive(Default)]
@@ -279,6 +283,7 @@ pub(super) async fn tools(
 /// One call outside of any run. Like a run it is counted, ends with the runtime, and cannot begin after that.
 pub(crate) async fn call_tool(
     runtime: &Runtime,
+    tools: ToolSet,
     name: &str,
     args: Value,
     options: CallOptions,
@@ -289,24 +294,46 @@ pub(crate) async fn call_tool(
     }
     let cancel = runtime.inner.cancel.child_token();
     let _ends = cancel.clone().drop_guard();
-    let outside = options.cancel.clone();
-    let scope = single(runtime, options, cancel.clone()).await;
+    let (outside, told) = (options.cancel.clone(), options.progress.clone());
+    let (events, mut inbox) = mpsc::channel(PROGRESS);
+    if told.is_none() {
+        inbox.close();
+    }
+    let scope = single(runtime, tools, options, events, cancel.clone());
     let call =
         ToolCall { id: CallId::nth(0), provider_id: None, name: name.to_owned(), arguments: args, malformed: None };
     let mut work = std::pin::pin!(scope.call(&call));
-    match outside.run_until_cancelled(&mut work).await {
-        Some(done) => done,
-        None => {
-            cancel.cancel();
-            work.await
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                // What was told in the last moment is told before the end.
+                while let (Some(_), Ok(event)) = (&told, inbox.try_recv()) {
+                    tell(told.as_ref(), &event.kind);
+                }
+                return done;
+            }
+            Some(event) = inbox.recv(), if told.is_some() => tell(told.as_ref(), &event.kind),
+            () = outside.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
         }
     }
 }
 
+fn tell(told: Option<&Progress>, kind: &EventKind) {
+    if let (Some(told), EventKind::ToolProgress { text, .. }) = (told, kind) {
+        told(text);
+    }
+}
+
 /// What a single call has instead of a run.
-async fn single(runtime: &Runtime, options: CallOptions, cancel: CancellationToken) -> RunScope {
+fn single(
+    runtime: &Runtime,
+    tools: ToolSet,
+    options: CallOptions,
+    events: mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) -> RunScope {
     let run = runtime.run_id();
-    let (events, _) = mpsc::channel(1);
     let defaults = &runtime.inner.defaults;
     let scope = Scope {
         runtime: runtime.clone(),
@@ -314,10 +341,10 @@ async fn single(runtime: &Runtime, options: CallOptions, cancel: CancellationTok
         mode: options.mode.or(defaults.mode).unwrap_or_default(),
         sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
         dry_run: options.dry_run,
-        tools: runtime.tool_set().await,
+        tools,
         approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
         budget: defaults.budget,
-        grants: Arc::default(),
+        grants: options.grants.unwrap_or_default(),
         emitter: Emitter::new(run, Arc::clone(&runtime.inner.clock), events, cancel.clone()),
         ledger: Arc::default(),
         cancel,

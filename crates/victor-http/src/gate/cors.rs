@@ -6,9 +6,20 @@ use victor_core::error::ConfigurationError;
 
 use crate::config::Cors;
 
-const REQUEST: [&str; 6] =
-    ["content-type", "x-api-key", "authorization", "last-event-id", "idempotency-key", "x-request-id"];
-const EXPOSED: [&str; 7] = [
+const REQUEST: [&str; 10] = [
+    "content-type",
+    "x-api-key",
+    "authorization",
+    "last-event-id",
+    "idempotency-key",
+    "x-request-id",
+    "mcp-session-id",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+];
+const EXPOSED: [&str; 8] = [
+    "mcp-session-id",
     "x-request-id",
     "x-ratelimit-limit",
     "x-ratelimit-remaining",

@@ -15,6 +15,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use victor_core::error::ConfigurationError;
 use victor_core::id::Clock;
+use victor_core::token::Principal;
 
 use crate::config::Config;
 use crate::door::Door;
@@ -99,6 +100,7 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
         false => None,
     };
     request.extensions_mut().insert(caller.clone());
+    request.extensions_mut().insert(Principal { owner: caller.owner.clone(), scopes: caller.scopes.clone() });
     let mut response = next.run(request).await;
     response.headers_mut().extend(left.into_iter().flat_map(limit::Left::headers));
     response.extensions_mut().insert(caller);
@@ -106,7 +108,7 @@ async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Re
 }
 
 /// Health is for whoever watches over the server.
-fn is_open(path: &str) -> bool {
+pub(crate) fn is_open(path: &str) -> bool {
     let path = path.strip_prefix(BASE).unwrap_or(path);
     matches!(path, "/health" | "/health/live" | "/health/ready")
 }

@@ -57,6 +57,7 @@ impl Registry {
     /// Whether the provider has what it needs: where its credentials come from, else what is missing.
     pub(super) fn readiness(&self, name: &str) -> Result<String, String> {
         let base = self.base(name).map_err(|e| e.to_string())?;
+        self.may_call(name, &base).map_err(|e| e.to_string())?;
         let place = match &base.moved_by {
             Some(by) => format!(" at {} ({by})", base.url),
             None => String::new(),
@@ -74,6 +75,7 @@ impl Registry {
 
     fn make(&self, name: &str) -> Result<Service, VictorError> {
         let base = self.base(name)?;
+        self.may_call(name, &base)?;
         let key = self.key(name)?;
         if key.is_none() && self.needs_key(name, &base) {
             return Err(self.missing_key(name).into());
@@ -93,6 +95,23 @@ impl Registry {
             health: self.health_of(name),
             tools: LastTools::default(),
         })
+    }
+
+    /// Whether the provider is one that may be called at all.
+    fn may_call(&self, name: &str, base: &Base) -> Result<(), ConfigurationError> {
+        match &self.settings.local_only {
+            Some(why) if !address::is_loopback(&base.url) => {
+                let message = format!("{why}: `{name}` at {} is not on this machine", base.url);
+                Err(ConfigurationError::with_code("PROVIDER_NOT_CONFIGURED", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the provider may be chosen for who names none.
+    pub(super) fn is_callable(&self, name: &str) -> bool {
+        let here = |base: Base| self.may_call(name, &base).is_ok();
+        self.settings.local_only.is_none() || self.base(name).is_ok_and(here)
     }
 
     /// The address: configured, else from the environment, else the catalogue's.

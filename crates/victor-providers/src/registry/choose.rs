@@ -100,7 +100,7 @@ impl Registry {
             return Ok(choice(provider, "the configuration names it".into()));
         }
         let catalog = Catalog::get();
-        for provider in catalog.providers.iter().filter(|p| p.name != "ollama") {
+        for provider in catalog.providers.iter().filter(|p| p.name != "ollama" && self.is_callable(&p.name)) {
             if let Some(key) = self.ready_key(&provider.name) {
                 return Ok(choice(&provider.name, format!("its key is in {}", key.source)));
             }
@@ -113,7 +113,7 @@ impl Registry {
         if let Some(name) = own.into_iter().find(|name| self.readiness(name).is_ok()) {
             return Ok(choice(name, "the configuration describes it".into()));
         }
-        for provider in catalog.providers.iter().filter(|p| !p.keys.is_empty()) {
+        for provider in catalog.providers.iter().filter(|p| !p.keys.is_empty() && self.is_callable(&p.name)) {
             if self.key(&provider.name)?.is_some() {
                 return Ok(choice(&provider.name, "its key is saved".into()));
             }

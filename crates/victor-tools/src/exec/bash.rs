@@ -67,6 +67,20 @@ impl Tool for Bash {
         Effects::EXECUTE | Effects::NETWORK | Effects::UNSANDBOXED
     }
 
+    fn output(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({
+            "type": "object",
+            "properties": {
+                "exit_code": {"type": ["integer", "null"]},
+                "signal": {"type": ["string", "null"]},
+                "timed_out": {"type": "boolean"},
+                "truncated": {"type": "boolean"},
+                "output_file": {"type": ["string", "null"], "description": "Holds the whole output, where it was long"},
+            },
+            "required": ["exit_code", "timed_out", "truncated"],
+        }))
+    }
+
     async fn plan(&self, args: BashArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
         if args.command.trim().is_empty() || args.command.contains('\0') {
             return Err(ToolError::model("the command is empty or holds a NUL byte"));

@@ -48,7 +48,7 @@ where
 }
 
 /// All of a file that has at most `most` bytes.
-fn read_whole(file: &mut std::fs::File, shown: &str, most: u64) -> Result<Vec<u8>, ToolError> {
+pub(crate) fn read_whole(file: &mut std::fs::File, shown: &str, most: u64) -> Result<Vec<u8>, ToolError> {
     let mut bytes = Vec::new();
     let read = file.take(most + 1).read_to_end(&mut bytes);
     read.map_err(|e| ToolError::model(format!("`{shown}` cannot be read: {e}")))?;

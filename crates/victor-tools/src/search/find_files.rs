@@ -50,6 +50,17 @@ impl Tool for FindFiles {
         Effects::READ
     }
 
+    fn output(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({
+            "type": "object",
+            "properties": {
+                "files": {"type": "array", "items": {"type": "string"}},
+                "truncated": {"type": "boolean"},
+            },
+            "required": ["files", "truncated"],
+        }))
+    }
+
     async fn plan(&self, args: FindFilesArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
         let glob = FileGlob::new(&args.pattern)?;
         let place = Place::resolve(&cx.workspace, args.path.as_deref().unwrap_or("."), Access::Read)?;

@@ -76,6 +76,18 @@ impl Tool for Grep {
         Effects::READ
     }
 
+    fn output(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({
+            "type": "object",
+            "properties": {
+                "matches": {"type": "integer"},
+                "files": {"type": "integer"},
+                "truncated": {"type": "boolean"},
+            },
+            "required": ["matches", "files", "truncated"],
+        }))
+    }
+
     async fn plan(&self, args: GrepArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
         let mut builder = RegexMatcherBuilder::new();
         builder.case_insensitive(args.case_insensitive).line_terminator(Some(b'\n'));

@@ -6,3 +6,4 @@ mod walk;
 
 pub use find_files::FindFiles;
 pub use grep::Grep;
+pub(crate) use walk::Search;

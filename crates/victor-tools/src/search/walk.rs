@@ -12,28 +12,28 @@ use victor_core::tool::ToolCx;
 use crate::path::{Place, relative_to};
 
 /// What a search goes through.
-pub(super) struct Search<'a> {
-    pub(super) tool: &'static str,
-    pub(super) place: &'a Place,
-    pub(super) hidden: bool,
-    pub(super) rules: &'a PathRules,
-    pub(super) cx: &'a ToolCx,
+pub(crate) struct Search<'a> {
+    pub(crate) tool: &'static str,
+    pub(crate) place: &'a Place,
+    pub(crate) hidden: bool,
+    pub(crate) rules: &'a PathRules,
+    pub(crate) cx: &'a ToolCx,
 }
 
 /// One file that was come across.
-pub(super) struct Found {
-    pub(super) absolute: PathBuf,
+pub(crate) struct Found {
+    pub(crate) absolute: PathBuf,
     /// Relative to the folder that is searched, with `/`.
-    pub(super) below: String,
+    pub(crate) below: String,
     /// As the answer names it.
-    pub(super) shown: String,
+    pub(crate) shown: String,
 }
 
 /// What a search passed over.
 #[derive(Default)]
-pub(super) struct Passed {
+pub(crate) struct Passed {
     /// Files that permission rules keep out.
-    pub(super) by_rules: usize,
+    pub(crate) by_rules: usize,
 }
 
 impl Search<'_> {
@@ -41,7 +41,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// The call was cancelled.
-    pub(super) fn files(&self, mut each: impl FnMut(Found) -> ControlFlow<()>) -> Result<Passed, ToolError> {
+    pub(crate) fn files(&self, mut each: impl FnMut(Found) -> ControlFlow<()>) -> Result<Passed, ToolError> {
         let mut passed = Passed::default();
         for entry in self.walk().flatten() {
             if self.cx.cancel.is_cancelled() {

@@ -190,6 +190,9 @@ pub struct Server {
     /// Threads that serve requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<std::num::NonZeroU16>,
+    /// Whether MCP clients are served too, at /mcp and /sse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<bool>,
     /// Names by which clients may reach the server, beside loopback.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,

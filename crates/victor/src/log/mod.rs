@@ -9,6 +9,7 @@ use std::fmt;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use victor_core::error::ConfigurationError;
@@ -36,12 +37,17 @@ impl fmt::Debug for LogGuard {
     }
 }
 
-/// Starts the log of this process. `verbose` is how often `-v` was given. Level: `-v` > `VICTOR_LOG_LEVEL` and
+/// Starts the log of this process. `verbose` is how often `-v` was given; `console` is what goes to stderr too. Level: `-v` > `VICTOR_LOG_LEVEL` and
 /// `log.level` > `info`. Only Victor's own events are logged below `warn`: those of libraries could hold what was said.
 ///
 /// # Errors
 /// The folder cannot be made or written to, or the process has a log already.
-pub fn start(home: &Home, config: &Config, verbose: u8) -> Result<LogGuard, ConfigurationError> {
+pub fn start(
+    home: &Home,
+    config: &Config,
+    verbose: u8,
+    console: Option<Level>,
+) -> Result<LogGuard, ConfigurationError> {
     let level = level(config, verbose);
     if level == Level::Off {
         return Ok(LogGuard { _worker: None });
@@ -62,8 +68,17 @@ pub fn start(home: &Home, config: &Config, verbose: u8) -> Result<LogGuard, Conf
     let (writer, worker) = tracing_appender::non_blocking(file);
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(writer);
     let others = LevelFilter::from(level).min(LevelFilter::WARN);
-    let filter = Targets::new().with_default(others).with_target("victor", LevelFilter::from(level));
-    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|e| fail(&e))?;
+    let filter = Targets::new()
+        .with_default(others)
+        // Every request that an MCP client gets wrong is a warning to it.
+        .with_target("rmcp", others.min(LevelFilter::ERROR))
+        .with_target("victor", LevelFilter::from(level));
+    let console = console.map(|level| {
+        let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+        text.with_filter(LevelFilter::from(level))
+    });
+    let log = tracing_subscriber::registry().with(filter).with(lines).with(console);
+    log.try_init().map_err(|e| fail(&e))?;
     Ok(LogGuard { _worker: Some(worker) })
 }
 

@@ -1,0 +1,199 @@
+//! Questions of the permission pipeline on their way to the client: a request of the server where the protocol has
+//! that, an answer that asks for input where it has not, a denial that says what to do where the client cannot ask.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rmcp::model::{
+    ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, InputRequest,
+    InputRequiredResult,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use victor_core::blob::BlobId;
+use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope};
+use victor_core::tool::Preview;
+
+use super::call::{Call, Era};
+
+/// The name of the question in an answer that asks for input.
+pub(crate) const QUESTION: &str = "approval";
+const ONCE: &str = "allow once";
+const SESSION: &str = "allow for this session";
+const DENY: &str = "deny";
+/// Bytes of a preview that a question shows.
+const PREVIEW: usize = 4000;
+
+/// A question that waits for its answer.
+pub(crate) struct Asked {
+    pub(crate) request: ApprovalRequest,
+    pub(crate) reply: oneshot::Sender<Decision>,
+}
+
+/// What a client has answered to a question of an earlier try.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) question: String,
+    pub(crate) decision: Decision,
+}
+
+/// Hands questions to whoever speaks with the client.
+pub(crate) struct Desk {
+    asked: mpsc::Sender<Asked>,
+    given: Option<Given>,
+    timeout: Duration,
+}
+
+impl Desk {
+    pub(crate) fn new(timeout: Duration, given: Option<Given>) -> (Self, mpsc::Receiver<Asked>) {
+        let (asked, questions) = mpsc::channel(16);
+        (Self { asked, given, timeout }, questions)
+    }
+}
+
+#[async_trait]
+impl Approver for Desk {
+    async fn ask(&self, request: &ApprovalRequest) -> Answer {
+        if let Some(given) = &self.given
+            && given.question == digest(request)
+        {
+            return Answer::Decided(given.decision.clone());
+        }
+        let (reply, answer) = oneshot::channel();
+        let gone = || Decision::Deny { reason: "nobody is there to be asked any more".to_owned() };
+        if self.asked.send(Asked { request: request.clone(), reply }).await.is_err() {
+            return Answer::Decided(gone());
+        }
+        let decided = match tokio::time::timeout(self.timeout, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| gone()),
+            Err(_) => Decision::Deny { reason: "the question was not answered in time".to_owned() },
+        };
+        Answer::Decided(decided)
+    }
+}
+
+/// What a question is recognised by when its call is made again.
+pub(crate) fn digest(request: &ApprovalRequest) -> String {
+    let ApprovalRequest { tool, arguments, effects, keys, leaves_sandbox, .. } = request;
+    let text = json!([tool, arguments, effects, keys, leaves_sandbox]).to_string();
+    BlobId::of(text.as_bytes()).0
+}
+
+/// What comes of a question.
+pub(crate) enum Outcome {
+    /// It is decided.
+    Decided(Decision),
+    /// The client has to ask, and to repeat its request.
+    Suspend(Box<InputRequest>),
+}
+
+/// Puts a question to the client.
+pub(crate) async fn put(call: &Call<'_>, request: &ApprovalRequest) -> Outcome {
+    if !call.can_elicit() {
+        return Outcome::Decided(nobody(request));
+    }
+    let params = form(call, request);
+    match call.era() {
+        Era::Requests => Outcome::Suspend(Box::new(InputRequest::Elicitation(ElicitRequest::new(params)))),
+        Era::Sessions => Outcome::Decided(elicit(call, params, request).await),
+    }
+}
+
+async fn elicit(call: &Call<'_>, params: ElicitRequestParams, request: &ApprovalRequest) -> Decision {
+    let timeout = call.session.door.config.question_timeout;
+    let asking = call.cx.peer.create_elicitation_with_timeout(params, Some(timeout));
+    match call.cx.ct.run_until_cancelled(asking).await {
+        None => Decision::Deny { reason: "the request was cancelled".to_owned() },
+        Some(Ok(result)) => decision(&result, may_last(call, request)),
+        Some(Err(e)) => Decision::Deny { reason: format!("{}; the client could not ask: {e}", request.reason) },
+    }
+}
+
+/// An answer that asks for input, with what the client has to bring back.
+pub(crate) fn input_required(call: &Call<'_>, question: InputRequest, state: &State) -> InputRequiredResult {
+    let sealed = call.session.door.seal(state, &call.principal());
+    InputRequiredResult::new(Some(BTreeMap::from([(QUESTION.to_owned(), question)])), Some(sealed))
+}
+
+/// What a client brings back with its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The tool that was called.
+    pub(crate) tool: String,
+    /// The question.
+    pub(crate) question: String,
+    /// The run that asks, where one does.
+    pub(crate) run: Option<String>,
+}
+
+/// The client's answer to the question of `state`, if it brought one.
+pub(crate) fn given(state: &State, responses: &BTreeMap<String, Value>, lasts: bool) -> Option<Given> {
+    let value = responses.get(QUESTION)?;
+    let result: ElicitResult = serde_json::from_value(value.clone()).ok()?;
+    Some(Given { question: state.question.clone(), decision: decision(&result, lasts) })
+}
+
+/// Whether a yes for the session means anything here.
+pub(crate) fn may_last(call: &Call<'_>, request: &ApprovalRequest) -> bool {
+    call.session.lasts(call.era()) && !request.leaves_sandbox
+}
+
+/// Whatever is not clearly a yes is none.
+fn decision(result: &ElicitResult, lasts: bool) -> Decision {
+    let said = result.content.as_ref().and_then(|c| c.get("decision")).and_then(Value::as_str);
+    let deny = |why: &str| Decision::Deny { reason: why.to_owned() };
+    match (&result.action, said) {
+        (ElicitationAction::Accept, Some(ONCE)) => Decision::Allow(GrantScope::Once),
+        (ElicitationAction::Accept, Some(SESSION)) if lasts => Decision::Allow(GrantScope::Session),
+        (ElicitationAction::Accept, Some(SESSION)) => Decision::Allow(GrantScope::Once),
+        (ElicitationAction::Accept, None) => deny("the answer holds no decision"),
+        (ElicitationAction::Cancel, _) => deny("the user closed the question without an answer"),
+        _ => deny("the user said no"),
+    }
+}
+
+fn form(call: &Call<'_>, request: &ApprovalRequest) -> ElicitRequestParams {
+    let choices = if may_last(call, request) { json!([ONCE, SESSION, DENY]) } else { json!([ONCE, DENY]) };
+    let schema = json!({
+        "type": "object",
+        "properties": {"decision": {"type": "string", "title": "Decision", "enum": choices}},
+        "required": ["decision"],
+    });
+    let schema = schema.as_object().cloned().unwrap_or_default();
+    let requested_schema = ElicitationSchema::from_json_schema(schema).unwrap_or_else(|_| ElicitationSchema::new(BTreeMap::new()));
+    ElicitRequestParams::FormElicitationParams { meta: None, message: message(request), requested_schema }
+}
+
+fn message(request: &ApprovalRequest) -> String {
+    let shown = match &request.preview {
+        Some(Preview::Diff { diff }) => diff.clone(),
+        Some(Preview::Command { command, cwd }) => format!("{command}\n(in {cwd})"),
+        Some(Preview::Text { text }) => text.clone(),
+        _ => request.arguments.to_string(),
+    };
+    let cut: String = shown.chars().take(PREVIEW).collect();
+    let more = if cut.len() < shown.len() { "\n[...]" } else { "" };
+    format!("May `{}` run? {}\n\n{cut}{more}", request.tool, request.reason)
+}
+
+/// The denial where the client cannot ask its person: it says what to write where.
+pub(crate) fn nobody(request: &ApprovalRequest) -> Decision {
+    let rules = request.allow_rules();
+    let quoted = |rule: &String| format!("--allow '{}'", rule.replace('\'', r"'\''"));
+    let how = match rules.as_slice() {
+        _ if request.leaves_sandbox => "only `--sandbox off` in the `args` of this server's entry allows it".to_owned(),
+        [] => "only `--yes` in the `args` of this server's entry allows it".to_owned(),
+        [rule] => format!(
+            "allow it with \"VICTOR_ALLOW\": \"{rule}\" in the `env` of this server's entry, or with {} or --yes in its \
+             `args`",
+            quoted(rule)
+        ),
+        rules => format!(
+            "allow it with {} or --yes in the `args` of this server's entry",
+            rules.iter().map(quoted).collect::<Vec<_>>().join(" ")
+        ),
+    };
+    Decision::Deny { reason: format!("{}; this client cannot ask its user: {how}", request.reason) }
+}

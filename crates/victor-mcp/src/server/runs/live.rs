@@ -1,0 +1,151 @@
+//! One run: what it does now, what it asks, how it ended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use victor_core::agent::{Chat, Outcome, Run};
+use victor_core::event::{Event, EventKind};
+use victor_core::id::{RunId, Timestamp};
+use victor_core::permission::{ApprovalRequest, Decision};
+use victor_core::runtime::Runtime;
+
+use crate::server::ask::{self, Asked};
+
+/// A run under way, or over.
+pub(crate) struct Live {
+    pub(crate) id: RunId,
+    pub(crate) owner: Arc<str>,
+    pub(crate) began: Timestamp,
+    cancel: CancellationToken,
+    state: watch::Sender<Snapshot>,
+    pending: Mutex<Vec<Asked>>,
+}
+
+/// How it stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    /// What it does, in a few words.
+    pub(crate) note: String,
+    /// How it ended.
+    pub(crate) outcome: Option<Arc<Outcome>>,
+    /// When something was last heard of it.
+    pub(crate) at: Timestamp,
+    /// Whether its task is done, with an outcome or without.
+    pub(crate) over: bool,
+}
+
+impl Snapshot {
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+impl Live {
+    /// Follows a run from now on, by a task of the runtime. `first` is the run's first event.
+    pub(crate) fn drive(
+        runtime: &Runtime,
+        first: &Event,
+        (run, chat): (Run, Chat),
+        questions: mpsc::Receiver<Asked>,
+        owner: Arc<str>,
+    ) -> Arc<Self> {
+        let snapshot = Snapshot { note: "the run began".to_owned(), at: first.at, ..Snapshot::default() };
+        let live = Arc::new(Self {
+            id: first.run_id,
+            owner,
+            began: first.at,
+            cancel: run.canceller(),
+            state: watch::Sender::new(snapshot),
+            pending: Mutex::default(),
+        });
+        runtime.spawn(pump(Arc::clone(&live), run, chat, questions));
+        live
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.state.borrow().clone()
+    }
+
+    pub(crate) fn follow(&self) -> watch::Receiver<Snapshot> {
+        self.state.subscribe()
+    }
+
+    /// The question that waits the longest.
+    pub(crate) fn question(&self) -> Option<ApprovalRequest> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waited has given up: the question timed out, or the run was cancelled.
+        pending.retain(|asked| !asked.reply.is_closed());
+        pending.first().map(|asked| asked.request.clone())
+    }
+
+    /// Answers a question; one that is answered already stays so.
+    pub(crate) fn answer(&self, question: &str, decision: Decision) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = pending.iter().position(|asked| ask::digest(&asked.request) == question) {
+            // A run that is gone wants no answer.
+            let _ = pending.remove(at).reply.send(decision);
+        }
+    }
+
+    fn asks(&self, asked: Asked) {
+        let note = format!("waits for an answer: may `{}` run?", asked.request.tool);
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        self.state.send_modify(|s| s.note = note);
+    }
+
+    fn hears(&self, event: Event) {
+        let note = note(&event.kind);
+        let ends = event.path.is_empty();
+        let outcome = match event.kind {
+            EventKind::Finished { outcome } if ends => Some(Arc::from(outcome)),
+            _ => None,
+        };
+        if note.is_some() || outcome.is_some() {
+            self.state.send_modify(|s| {
+                s.at = event.at;
+                s.note = note.unwrap_or_else(|| std::mem::take(&mut s.note));
+                s.outcome = outcome.or_else(|| s.outcome.take());
+            });
+        }
+    }
+}
+
+async fn pump(live: Arc<Live>, mut run: Run, chat: Chat, mut questions: mpsc::Receiver<Asked>) {
+    loop {
+        tokio::select! {
+            event = run.next() => match event {
+                Some(event) => live.hears(event),
+                None => break,
+            },
+            Some(asked) = questions.recv() => live.asks(asked),
+        }
+    }
+    drop((run, chat));
+    live.pending.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    live.state.send_modify(|s| s.over = true);
+}
+
+/// What a client is told of an event; little pieces of text are no news.
+fn note(kind: &EventKind) -> Option<String> {
+    match kind {
+        EventKind::TurnStarted { turn } => Some(format!("turn {turn}: the model is asked")),
+        EventKind::ToolCall { tool, .. } => Some(format!("runs {tool}")),
+        EventKind::ToolProgress { text, .. } => Some(text.lines().last().unwrap_or_default().chars().take(200).collect()),
+        EventKind::ToolResult { tool, success, denied, .. } => Some(match (success, denied) {
+            (_, true) => format!("{tool} was denied"),
+            (true, false) => format!("{tool} is done"),
+            (false, false) => format!("{tool} failed"),
+        }),
+        EventKind::Retrying { attempt, error, .. } => Some(format!("try {attempt} failed: {error}")),
+        EventKind::Compacted { .. } => Some("the conversation was made shorter".to_owned()),
+        EventKind::Node { node, status } => Some(format!("{node}: {status}")),
+        EventKind::Warning { message } => Some(message.clone()),
+        _ => None,
+    }
+}

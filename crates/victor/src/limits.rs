@@ -1,0 +1,125 @@
+//! Limits from the environment: the folders that may be reached, the paths that may not, and no network at all. They
+//! narrow whatever the configuration says.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use victor_core::error::ConfigurationError;
+use victor_core::hook::{BeforeTool, Hook, PlannedCall};
+use victor_core::permission::{Rule, RuleEffect};
+use victor_core::tool::Effects;
+
+use crate::env::Env;
+
+const ALLOWED: &str = "VICTOR_ALLOWED_PATHS";
+const DENIED: &str = "VICTOR_DENIED_PATHS";
+const AIRGAPPED: &str = "VICTOR_AIRGAPPED_MODE";
+
+/// Whether anything but this machine may be spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Other machines too.
+    #[default]
+    Network,
+    /// This one alone (`VICTOR_AIRGAPPED_MODE`).
+    Machine,
+}
+
+/// How far Victor may reach.
+///
+/// # Errors
+/// The variable is neither true nor false.
+pub(crate) fn reach(env: &Env) -> Result<Reach, ConfigurationError> {
+    match env.var(AIRGAPPED).map(|v| v.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("0" | "false" | "no" | "off") => Ok(Reach::Network),
+        Some("1" | "true" | "yes" | "on") => Ok(Reach::Machine),
+        Some(other) => Err(ConfigurationError::new(format!(
+            "environment variable {AIRGAPPED}: `{other}` is neither true nor false"
+        ))),
+    }
+}
+
+/// The folders of `VICTOR_ALLOWED_PATHS`, canonical; empty if there is no such limit.
+///
+/// # Errors
+/// One of them is no folder.
+pub(crate) fn allowed(env: &Env) -> Result<Vec<PathBuf>, ConfigurationError> {
+    let paths = listed(env, ALLOWED);
+    let real = |path: PathBuf| match path.canonicalize() {
+        Ok(real) if real.is_dir() => Ok(real),
+        Ok(_) => Err(fault(&path, "it is not a folder")),
+        Err(e) => Err(fault(&path, &e.to_string())),
+    };
+    paths.into_iter().map(real).collect()
+}
+
+/// Whether all these folders lie in those of `VICTOR_ALLOWED_PATHS`.
+///
+/// # Errors
+/// One of them does not.
+pub(crate) fn check<'a>(env: &Env, folders: impl Iterator<Item = &'a PathBuf>) -> Result<(), ConfigurationError> {
+    let allowed = allowed(env)?;
+    if allowed.is_empty() {
+        return Ok(());
+    }
+    for folder in folders {
+        let full = env.current_dir().join(folder);
+        let real = full.canonicalize().unwrap_or(full);
+        if !allowed.iter().any(|a| real.starts_with(a)) {
+            let message = format!("`{}` is in none of the folders of {ALLOWED}; work in one of them", real.display());
+            return Err(ConfigurationError::new(message));
+        }
+    }
+    Ok(())
+}
+
+fn fault(path: &Path, why: &str) -> ConfigurationError {
+    ConfigurationError::new(format!("environment variable {ALLOWED}: `{}`: {why}", path.display()))
+}
+
+/// Rules that deny the paths and globs of `VICTOR_DENIED_PATHS`, and all below them, to every tool.
+///
+/// # Errors
+/// One of them is no glob.
+pub(crate) fn denied(env: &Env) -> Result<Vec<Rule>, ConfigurationError> {
+    let mut rules = Vec::new();
+    for path in listed(env, DENIED) {
+        let mut patterns = vec![path.display().to_string()];
+        // Rules see where a path leads.
+        patterns.extend(path.canonicalize().ok().filter(|real| *real != path).map(|real| real.display().to_string()));
+        for pattern in patterns {
+            for access in ["read", "write"] {
+                let rule = Rule::parse(RuleEffect::Deny, &format!("{access}({pattern})"), DENIED);
+                rules.push(rule.map_err(|e| ConfigurationError::new(format!("environment variable {DENIED}: {e}")))?);
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// The paths of a variable; `~` is the user's home, and relative ones start from the current folder.
+fn listed(env: &Env, name: &str) -> Vec<PathBuf> {
+    let home = env.path("HOME");
+    let full = |path: PathBuf| match (path.strip_prefix("~"), &home) {
+        (Ok(below), Some(home)) => home.join(below),
+        // A glob of names alone, such as `*.pem`, means them wherever they are.
+        _ if name == DENIED && !path.has_root() && path.to_string_lossy().contains('*') => path,
+        _ => env.current_dir().join(path),
+    };
+    let value = env.var(name).unwrap_or_default();
+    std::env::split_paths(value).filter(|p| !p.as_os_str().is_empty()).map(full).collect()
+}
+
+/// Denies whatever could speak to other machines.
+#[derive(Debug)]
+pub(crate) struct Airgap;
+
+#[async_trait]
+impl Hook for Airgap {
+    async fn before_tool(&self, call: PlannedCall<'_>) -> BeforeTool {
+        if call.effects.intersects(Effects::NETWORK | Effects::UNSANDBOXED) {
+            return BeforeTool::Deny(format!("{AIRGAPPED} is on: nothing may reach the network, or leave the sandbox"));
+        }
+        BeforeTool::Continue
+    }
+}
