@@ -8,6 +8,7 @@ use inquire::Select;
 use victor::agent::{AgentSpec, DryRun};
 use victor::config::Flags;
 use victor::log::LogGuard;
+use victor::mcp::Servers;
 use victor::runtime::Runtime;
 use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
 
@@ -92,6 +93,13 @@ impl App {
     /// As [`open`](Self::open).
     pub(crate) fn runtime(&self) -> Result<Runtime, Failure> {
         Ok(self.setup(&AgentFlags::default())?.runtime()?)
+    }
+
+    /// Says on stderr which MCP servers cannot be used, once it is known: their tools are missing.
+    pub(crate) fn tell_of_servers(&self, runtime: &Runtime) {
+        let failures = runtime.get::<Servers>().map(|s| s.failures()).unwrap_or_default();
+        let lines: Vec<_> = failures.iter().map(|(name, why)| format!("MCP server `{name}`: {why}")).collect();
+        self.tell(&lines);
     }
 
     /// Ends what still runs.

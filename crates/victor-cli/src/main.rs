@@ -14,6 +14,7 @@ mod follow;
 mod init;
 mod keys;
 mod logs;
+mod mcp;
 mod profile;
 mod provider;
 mod render;
@@ -78,6 +79,7 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
         Command::Config(command) => config::config(app, command, before),
         Command::Doctor(args) => to_end(single()?, doctor::doctor(app, args, before)),
         Command::Serve(args) => serve::serve(app, args),
+        Command::Mcp(args) => to_end(threads()?, mcp::mcp(app, args)),
         Command::Tokens(command) => to_end(single()?, token::tokens(app, command)),
         Command::Sessions(command) => to_end(single()?, session::sessions(app, command)),
         Command::Providers(command) => to_end(single()?, provider::providers(app, command)),

@@ -24,6 +24,7 @@ mod instructions;
 mod keyring;
 mod keys;
 pub mod log;
+pub mod mcp;
 mod outputs;
 mod platform;
 pub mod profiles;
@@ -49,8 +50,8 @@ pub use trust::TrustState;
 pub use workspace::Place;
 
 pub use victor_core::{
-    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, provider, request,
-    runtime, sandbox, session, state, token, tool, usage,
+    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, prompt, provider,
+    request, resource, runtime, sandbox, session, state, token, tool, usage,
 };
 pub use victor_providers::{Credentials, ProviderSettings};
 pub use victor_store::SqliteStore;

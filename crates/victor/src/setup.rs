@@ -11,6 +11,7 @@ use victor_core::provider::Selector;
 use victor_core::request::Params;
 use victor_core::runtime::{Runtime, RuntimeBuilder};
 use victor_core::usage::{Budget, NanoUsd};
+use victor_mcp::client::{ServerConfig, Servers};
 use victor_store::{Durability, SqliteStore};
 use victor_tools::BuiltinTools;
 
@@ -20,6 +21,7 @@ use crate::env::Env;
 use crate::guard::HomeGuard;
 use crate::instructions::{Instructions, Surroundings};
 use crate::keys::Keys;
+use crate::mcp;
 use crate::outputs::Outputs;
 use crate::providers::Providers;
 use crate::trust::TrustState;
@@ -89,6 +91,7 @@ pub struct Setup {
     pub place: Place,
     /// The saved keys.
     pub keys: Keys,
+    servers: Vec<ServerConfig>,
     options: Options,
 }
 
@@ -104,9 +107,11 @@ impl Setup {
             place.trust = TrustState::TrustedOnce;
         }
         let project = Project { root: place.root.clone(), files: &place.files, trust: place.trust };
-        let settings = config::load(&place.home, &options.env, &project, &options.flags)?;
+        let mut settings = config::load(&place.home, &options.env, &project, &options.flags)?;
+        let trusted = place.trust.is_trusted().then_some(&place.files);
+        let servers = mcp::definitions(&mut settings, trusted, &place.root, &options.env)?;
         let keys = Keys::new(place.home.clone(), options.env.clone());
-        Ok(Self { settings, place, keys, options })
+        Ok(Self { settings, place, keys, servers, options })
     }
 
     #[cfg(feature = "http")]
@@ -142,6 +147,13 @@ impl Setup {
     pub fn providers(&self) -> Result<Arc<Providers>, ConfigurationError> {
         let providers = Providers::new(&self.settings.config, &self.options.env, Arc::new(self.keys.clone()))?;
         Ok(Arc::new(providers))
+    }
+
+    /// The MCP servers that agents may use; nothing is started.
+    #[must_use]
+    pub fn mcp_servers(&self) -> Servers {
+        let Self { place, options, .. } = self;
+        mcp::servers(self.servers.clone(), &place.home, &options.env, &place.root, options.save)
     }
 
     /// The store of sessions; the file is opened when it is first used.
@@ -209,8 +221,15 @@ impl Setup {
         if let Some(timeout) = self.settings.config.limits.idle_timeout() {
             builder = builder.idle_timeout(timeout);
         }
+        let servers = self.mcp_servers();
+        if !servers.is_empty() {
+            builder = builder.tools(Arc::new(servers.clone()));
+            builder = servers.resources().fold(builder, RuntimeBuilder::resources);
+            builder = servers.prompts().fold(builder, RuntimeBuilder::prompts);
+        }
         let runtime = add(builder).build()?;
         runtime.insert(outputs);
+        runtime.insert(servers);
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {
             runtime.insert(store);

@@ -1,6 +1,7 @@
 //! The command line as it is typed: commands, and the flags that all of them share.
 
 mod agent;
+mod mcp;
 mod registry;
 mod serve;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentFlags, CallFlags, Choice};
+pub(crate) use mcp::{McpAddArgs, McpArgs, McpCommand, McpScope, McpType};
 pub(crate) use registry::{
     ConfigCommand, KeysCommand, ListArgs, ModelsCommand, ProfileArgs, ProfilesCommand, ProvidersCommand,
     SessionsCommand, ToolsCommand, WorkspaceCommand,
@@ -97,6 +99,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Serve the HTTP API
     Serve(ServeArgs),
+    /// The MCP servers that agents may use
+    Mcp(McpArgs),
     /// Saved conversations
     #[command(subcommand, visible_alias = "session")]
     Sessions(SessionsCommand),

@@ -79,6 +79,7 @@ pub(crate) async fn chat(
     let Opened { runtime, spec } = app.open(&flags)?;
     let (approver, questions) = approver(app, &runtime, &flags);
     let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
+    app.tell_of_servers(&runtime);
     let chat = begin(app, &runtime, &agent, which, &flags).await?;
     let detail = if app.terminal.stderr || app.global.verbose > 0 { Detail::Full } else { Detail::Needed };
     let screen = Screen::new(app.terminal, detail);
