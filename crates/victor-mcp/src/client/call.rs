@@ -10,7 +10,7 @@ use rmcp::{RoleClient, ServiceError};
 use serde_json::{Map, Value};
 use victor_core::tool::ToolCx;
 
-use super::connection::Connection;
+use super::connection::{Connection, causes};
 
 /// Times that a server may ask for something before it answers.
 const ROUNDS: usize = 10;
@@ -26,6 +26,8 @@ pub(super) enum Uncalled {
     Gone(String),
     /// The server did not answer in time; it was told.
     Late(Duration),
+    /// The server wants a login, or one with more rights; what it says about that, and why.
+    Login(String, String),
     /// The server refuses it.
     Refused(String),
 }
@@ -116,6 +118,9 @@ impl Connection {
     }
 
     async fn uncalled(&self, error: &ServiceError) -> Uncalled {
+        if let Some(challenge) = error.auth_challenge() {
+            return Uncalled::Login(challenge.to_owned(), causes(error));
+        }
         let why = self.explain(error).await;
         match error {
             ServiceError::TransportClosed | ServiceError::TransportSend(_) => Uncalled::Gone(why),

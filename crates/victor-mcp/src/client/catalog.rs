@@ -52,6 +52,11 @@ impl Catalog {
         Self { form: FORM, ..Self::default() }
     }
 
+    /// Nothing but that it begins with `initialize`.
+    pub(super) fn legacy() -> Self {
+        Self { legacy: true, ..Self::new() }
+    }
+
     /// What was kept.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok().filter(|c: &Self| c.form == FORM)

@@ -90,6 +90,8 @@ pub struct OAuth {
     pub client_id: Option<String>,
     /// The secret that goes with it.
     pub client_secret: Option<String>,
+    /// The address of a document about the client, which stands for its id where the server takes that.
+    pub client_metadata_url: Option<String>,
     /// The scopes to ask for.
     pub scopes: Vec<String>,
 }

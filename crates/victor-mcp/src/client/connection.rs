@@ -57,10 +57,12 @@ impl Connection {
                 (Self { service, handler, process: None, verdict: Verdict::default() }, sse)
             }
         };
-        let listed = connection.catalog(sse).await;
-        match listed {
+        match connection.catalog(sse).await {
             Ok((catalog, problems)) => Ok((connection, catalog, problems)),
-            Err(e) => Err(connection.explain(&e).await.into()),
+            Err(e) => {
+                let challenge = e.auth_challenge().map(ToOwned::to_owned);
+                Err(Unopened { reason: connection.explain(&e).await, challenge })
+            }
         }
     }
 
@@ -71,7 +73,24 @@ impl Connection {
         handler: Handler,
         known: Option<&Catalog>,
     ) -> Result<Self, Unopened> {
-        let (process, streams) = Process::start(&config.name, program, &host.env)?;
+        match Self::start_once(config, program, host, handler.clone(), known).await {
+            Err((error, _)) if is_lost(&error, known) => {
+                let again = Self::start_once(config, program, host, handler, Some(&Catalog::legacy())).await;
+                again.map_err(|(_, unopened)| unopened)
+            }
+            started => started.map_err(|(_, unopened)| unopened),
+        }
+    }
+
+    async fn start_once(
+        config: &ServerConfig,
+        program: &Program,
+        host: &Host,
+        handler: Handler,
+        known: Option<&Catalog>,
+    ) -> Result<Self, (ClientInitializeError, Unopened)> {
+        let started = Process::start(&config.name, program, &host.env);
+        let (process, streams) = started.map_err(|why| (ClientInitializeError::Cancelled, why.into()))?;
         let Streams { stdin, stdout } = streams;
         let verdict = Verdict::default();
         let lines = Lines::new(&config.name, stdout, stdin, Arc::clone(&verdict));
@@ -84,7 +103,7 @@ impl Connection {
                     None => process.epitaph().await,
                 };
                 let reason = ended.unwrap_or_else(|| format!("{}{}", told(&e), process.last_words()));
-                Err(reason.into())
+                Err((e, reason.into()))
             }
         }
     }
@@ -181,6 +200,18 @@ where
         },
     };
     Box::pin(handler.serve_with_lifecycle(transport, lifecycle)).await
+}
+
+/// Whether a server may have lost its way over the newest revision's first question; the older handshake is worth a try.
+pub(super) fn is_lost(error: &ClientInitializeError, known: Option<&Catalog>) -> bool {
+    let lost = matches!(
+        error,
+        ClientInitializeError::ExpectedInitResult(_)
+            | ClientInitializeError::ConflictInitResponseId(..)
+            | ClientInitializeError::UncorrelatedErrorResponse { .. }
+            | ClientInitializeError::ConnectionClosed(_)
+    );
+    lost && !known.is_some_and(|k| k.legacy)
 }
 
 /// A failed handshake in words.

@@ -13,7 +13,7 @@ use rmcp::transport::{AuthClient, StreamableHttpClientTransport};
 
 use super::catalog::Catalog;
 use super::config::{Address, Wire};
-use super::connection::{Unopened, causes, serve, told};
+use super::connection::{Unopened, causes, is_lost, serve, told};
 use super::handler::Handler;
 use super::host::Host;
 use super::login;
@@ -65,14 +65,13 @@ where
     if older {
         return older_transport(&url, requests, host, handler).await.map(|s| (s, true));
     }
-    let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-        .custom_headers(requests.headers.clone())
-        .reinit_on_expired_session(true);
-    if let Some(bearer) = &requests.bearer {
-        config = config.auth_header(bearer.clone());
+    let mut opened = streamable(&url, &requests, host, handler, known).await;
+    if let Err(error) = &opened
+        && is_lost(error, known)
+    {
+        opened = streamable(&url, &requests, host, handler, Some(&Catalog::legacy())).await;
     }
-    let transport = StreamableHttpClientTransport::with_client(requests.client.clone(), config);
-    let error = match serve(handler.clone(), transport, host, known).await {
+    let error = match opened {
         Ok(service) => return Ok((service, false)),
         Err(error) => error,
     };
@@ -82,6 +81,26 @@ where
         }
     }
     Err(unopened(&error))
+}
+
+async fn streamable<C>(
+    url: &Url,
+    requests: &Requests<C>,
+    host: &Host,
+    handler: &Handler,
+    known: Option<&Catalog>,
+) -> Result<Service, ClientInitializeError>
+where
+    C: StreamableHttpClient + Send + Sync,
+{
+    let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
+        .custom_headers(requests.headers.clone())
+        .reinit_on_expired_session(true);
+    if let Some(bearer) = &requests.bearer {
+        config = config.auth_header(bearer.clone());
+    }
+    let transport = StreamableHttpClientTransport::with_client(requests.client.clone(), config);
+    serve(handler.clone(), transport, host, known).await
 }
 
 async fn older_transport<C>(
@@ -98,9 +117,7 @@ where
         reason: causes(&e),
     })?;
     // Whoever speaks this transport knows no revision without `initialize`.
-    let mut known = Catalog::new();
-    known.legacy = true;
-    serve(handler.clone(), transport, host, Some(&known)).await.map_err(|e| unopened(&e))
+    serve(handler.clone(), transport, host, Some(&Catalog::legacy())).await.map_err(|e| unopened(&e))
 }
 
 /// Whether the server refuses Streamable HTTP with a client error, as those do that only know the older transport.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rmcp::transport::auth::{AuthError, CredentialStore, StoredCredentials};
-use rmcp::transport::{AuthorizationManager, AuthorizationRequest, auth::AuthorizationSession};
+use rmcp::transport::auth::AuthorizationSession;
+use rmcp::transport::{AuthorizationManager, AuthorizationRequest, WWWAuthenticateParams};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -42,21 +43,29 @@ impl Login {
         let port = listener.local_addr().map_err(|e| LoginError(e.to_string()))?.port();
         let redirect = format!("http://127.0.0.1:{port}/callback");
         let mut manager = AuthorizationManager::new(address.url.as_str()).await.map_err(|e| fail(&e))?;
-        manager.set_credential_store(Credentials::new(config, host));
-        let found = match challenge.filter(|c| !c.is_empty()) {
-            Some(challenge) => manager.resolve_metadata_from_challenge(Some(&challenge)).await,
+        let credentials = Credentials::new(config, host);
+        let granted = credentials.load().await.map_err(|e| fail(&e))?.map(|c| c.granted_scopes).unwrap_or_default();
+        manager.set_credential_store(credentials);
+        let challenge = challenge.filter(|c| !c.is_empty());
+        let found = match &challenge {
+            Some(challenge) => manager.resolve_metadata_from_challenge(Some(challenge)).await,
             None => manager.resolve_metadata().await,
         };
         manager.set_metadata(found.map_err(|e| fail(&e))?.metadata);
         let mut request = AuthorizationRequest::new(redirect).with_client_name("Victor").with_initial_scope_selection();
-        if !address.oauth.scopes.is_empty() {
-            request = request.with_scopes(address.oauth.scopes.clone());
+        let mut scopes = address.oauth.scopes.clone();
+        scopes.extend(challenge.and_then(|c| more_rights(&c, &address.url, granted)).unwrap_or_default());
+        if !scopes.is_empty() {
+            request = request.with_scopes(scopes);
         }
         if let Some(id) = &address.oauth.client_id {
             request = request.with_preregistered_client(id);
         }
         if let Some(secret) = &address.oauth.client_secret {
             request = request.with_client_secret(secret);
+        }
+        if let Some(url) = &address.oauth.client_metadata_url {
+            request = request.with_client_metadata_url(url);
         }
         let session = AuthorizationSession::new(manager, request).await.map_err(|(_, e)| fail(&e))?;
         Ok(Self { session, listener })
@@ -90,6 +99,19 @@ impl Login {
             return Ok(format!("{}?{query}", self.session.redirect_uri));
         }
     }
+}
+
+/// The scopes for a server that wants more of them: those that were granted stay.
+fn more_rights(challenge: &str, url: &str, granted: Vec<String>) -> Option<Vec<String>> {
+    let asked = WWWAuthenticateParams::parse(challenge, &reqwest::Url::parse(url).ok()?);
+    let wanted = asked.scope.as_deref().filter(|_| asked.is_insufficient_scope())?;
+    let mut scopes = granted;
+    for scope in wanted.split_whitespace() {
+        if !scopes.iter().any(|s| s == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    Some(scopes)
 }
 
 fn pairs(query: &str) -> Vec<(String, String)> {

@@ -206,7 +206,7 @@ impl Server {
             Some(live) if !live.is_closed() => return Ok(live),
             Some(dead) => {
                 let why = dead.ending().await.unwrap_or_else(|| "the connection was closed".to_owned());
-                self.lost(&dead, why);
+                self.lost(&dead, Unopened::from(why));
             }
             None => {}
         }
@@ -259,8 +259,12 @@ impl Server {
                 );
                 Err(ToolError::Model(message))
             }
+            Err(Uncalled::Login(challenge, reason)) => {
+                let why = self.lost(&connection, Unopened { reason, challenge: Some(challenge) });
+                Err(ToolError::Model(why.unwrap_or_else(|| format!("the MCP server `{name}` wants a login"))))
+            }
             Err(Uncalled::Gone(why)) => {
-                self.lost(&connection, why.clone());
+                self.lost(&connection, Unopened::from(why.clone()));
                 Err(ToolError::Model(format!("the MCP server `{name}` was lost during the call: {why}")))
             }
         }
@@ -319,15 +323,9 @@ impl Server {
     }
 
     /// Notes that this connection is gone, once.
-    fn lost(&self, dead: &Arc<Connection>, why: String) {
-        {
-            let mut inner = self.inner();
-            if !inner.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, dead)) {
-                return;
-            }
-            inner.live = None;
-        }
-        self.failed(Unopened::from(why));
+    fn lost(&self, dead: &Arc<Connection>, why: Unopened) -> Option<String> {
+        self.inner().live.take_if(|live| Arc::ptr_eq(live, dead))?;
+        Some(self.failed(why))
     }
 
     fn failed(&self, unopened: Unopened) -> String {

@@ -347,6 +347,9 @@ pub struct McpOAuth {
     /// The environment variable that holds the secret of that id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret_env: Option<String>,
+    /// The address of a document about the client (https), which stands for its id where the server takes that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_metadata_url: Option<String>,
     /// The scopes to ask for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,

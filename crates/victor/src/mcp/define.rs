@@ -149,6 +149,7 @@ fn link(name: &str, server: &McpServer, root: &Path, env: &Env) -> Result<Link, 
             let oauth = OAuth {
                 client_id: server.oauth.client_id,
                 client_secret: variable(&format!("{key}.oauth.client_secret_env"), server.oauth.client_secret_env)?,
+                client_metadata_url: server.oauth.client_metadata_url,
                 scopes: server.oauth.scopes,
             };
             let wire = match server.transport {
