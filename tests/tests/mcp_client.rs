@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -184,7 +186,10 @@ fn servers_are_added_listed_tested_and_removed() {
     let listed: Value = serde_json::from_str(&ok(&["mcp", "list", "--json"])).unwrap();
     assert_eq!(listed[1]["state"], "not_started", "{listed}");
     assert!(listed[1]["place"].as_str().unwrap().contains("config.yaml:"), "{listed}");
-    assert_eq!((&listed[0]["state"], listed[0]["reason"].as_str().unwrap().contains("UNSET_KEY")), (&json!("failed"), true));
+    assert_eq!(
+        (&listed[0]["state"], listed[0]["reason"].as_str().unwrap().contains("UNSET_KEY")),
+        (&json!("failed"), true)
+    );
     let tested: Value = serde_json::from_str(&ok(&["mcp", "test", "mine", "--json"])).unwrap();
     assert_eq!(tested["server"]["prompts"][0]["name"], "greet", "{tested}");
     assert!(ok(&["mcp", "list"]).contains("not started"));
@@ -199,4 +204,23 @@ fn servers_are_added_listed_tested_and_removed() {
     let file: Value = serde_json::from_str(&fs::read_to_string(bench.work().join(".mcp.json")).unwrap()).unwrap();
     assert_eq!(file["mcpServers"]["here"]["args"], json!(["good"]));
     ok(&["mcp", "remove", "here", "--scope", "project"]);
+}
+
+#[test]
+fn a_chat_shows_resources_and_says_prompts_of_a_server() {
+    let bench = bench("good", "");
+    let server = ModelServer::start_with(|_| Reply::text("Noted."));
+    let mut victor = bench.with_model(&server, &["chat"]);
+    victor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = victor.spawn().unwrap();
+    let lines = "what is in @s:note://today?\n/s:greet who=\"Ada L\"\n/s:greet\n/s:gret\n/mcp\n";
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let (out, err, _) = told(&child.wait_with_output().unwrap());
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2, "{out}{err}");
+    let said = |n: usize| requests[n].messages().last().unwrap()["content"].to_string();
+    assert!(said(0).contains("Buy milk.") && said(0).contains("s:note://today"), "{}", said(0));
+    assert!(said(1).contains("Greet Ada L."), "{}", said(1));
+    assert!(err.contains("the prompt needs who=..") && err.contains("did you mean `greet`"), "{err}");
+    assert!(out.contains("running"), "{out}");
 }

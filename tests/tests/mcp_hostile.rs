@@ -96,11 +96,14 @@ fn tools_whose_schemas_do_harm_are_left_out_and_the_others_stay() {
     let bench = bench("liar", "");
     let (out, err, code) = told(&bench.victor(&["mcp", "test", "bad"]).output().unwrap());
     assert_eq!(code, 0, "{err}");
-    for offered in ["bad__echo", "bad__tree", "bad__liar", "bad_______bin_bash"] {
+    for offered in ["bad__echo", "bad__tree", "bad__liar", "bad________bin_bash"] {
         assert!(out.contains(offered), "`{offered}` is not in: {out}");
     }
     for gone in ["string", "huge", "deep", "remote", "nonsense"] {
-        assert!(!out.contains(&format!("bad__{gone} ")) && err.contains(&format!("`{gone}` is left out")), "{out}{err}");
+        assert!(
+            !out.contains(&format!("bad__{gone} ")) && err.contains(&format!("`{gone}` is left out")),
+            "{out}{err}"
+        );
     }
     assert!(err.contains("told twice"), "{err}");
     let (requests, _) = run(&bench, vec![Reply::call("bad__liar", json!({})), Reply::text("done")]);

@@ -10,6 +10,7 @@ use victor::config::Flags;
 use victor::log::LogGuard;
 use victor::mcp::Servers;
 use victor::runtime::Runtime;
+use victor::tool::ToolSource as _;
 use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
 
 use crate::args::{AgentFlags, Global};
@@ -95,9 +96,11 @@ impl App {
         Ok(self.setup(&AgentFlags::default())?.runtime()?)
     }
 
-    /// Says on stderr which MCP servers cannot be used, once it is known: their tools are missing.
-    pub(crate) fn tell_of_servers(&self, runtime: &Runtime) {
-        let failures = runtime.get::<Servers>().map(|s| s.failures()).unwrap_or_default();
+    /// Has MCP servers say what tools they have where that is not known yet, and says on stderr which cannot be used.
+    pub(crate) async fn ready_servers(&self, runtime: &Runtime) {
+        let Some(servers) = runtime.get::<Servers>() else { return };
+        servers.tools().await;
+        let failures = servers.failures();
         let lines: Vec<_> = failures.iter().map(|(name, why)| format!("MCP server `{name}`: {why}")).collect();
         self.tell(&lines);
     }

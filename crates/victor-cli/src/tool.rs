@@ -38,8 +38,8 @@ pub(crate) async fn tools(app: &App, command: ToolsCommand, before: AgentFlags) 
 
 async fn list(app: &App, format: Format) -> Result<Exit, Failure> {
     let runtime = app.runtime()?;
+    app.ready_servers(&runtime).await;
     let specs = runtime.tool_set().await.specs();
-    app.tell_of_servers(&runtime);
     app.close(&runtime).await;
     if format.json {
         let all: Vec<&ToolSpec> = specs.iter().map(AsRef::as_ref).collect();
@@ -77,8 +77,8 @@ async fn show(app: &App, name: &str, format: Format) -> Result<Exit, Failure> {
 }
 
 async fn known(app: &App, runtime: &Runtime, name: &str) -> Result<Arc<ToolSpec>, Failure> {
+    app.ready_servers(runtime).await;
     let set = runtime.tool_set().await;
-    app.tell_of_servers(runtime);
     if let Some(tool) = set.get(name) {
         return Ok(Arc::clone(tool.spec()));
     }

@@ -66,8 +66,7 @@ impl Elicitor for Defaults {
 }
 
 fn filled(schema: &Value, value: impl Fn(&Value) -> Option<Value>) -> Map<String, Value> {
-    let required: Vec<&str> =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let fields = schema["properties"].as_object().into_iter().flatten();
     let fill = |(name, field): (&String, &Value)| {
         let needed = required.contains(&name.as_str()).then(|| match field["type"].as_str() {

@@ -24,11 +24,16 @@ fn main() {
         }
         "hang-at-start" => forever(),
         "flood-at-start" => loop {
-            let _ = writeln!(std::io::stdout(), r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"x"}}}}"#);
+            let _ = writeln!(
+                std::io::stdout(),
+                r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"x"}}}}"#
+            );
         },
         "banner" => println!("Welcome to the server!\n{{\"not\": \"a message\"\n\u{fffd}"),
-        "noisy" => drop(std::thread::spawn(|| loop {
-            eprintln!("{}", "noise ".repeat(100));
+        "noisy" => drop(std::thread::spawn(|| {
+            loop {
+                eprintln!("{}", "noise ".repeat(100));
+            }
         })),
         _ => {}
     }
@@ -79,7 +84,7 @@ fn answer(behaviour: &str, method: &str, id: &Value, params: &Value) {
         "ping" => json!({}),
         "tools/list" if behaviour == "endless" => json!({"tools": [tool("echo")], "nextCursor": "more"}),
         "tools/list" if behaviour == "liar" => json!({"tools": lies()}),
-        "tools/list" => json!({"tools": ["echo", "fail", "env", "picture", "slow", "misbehave"].map(tool)}),
+        "tools/list" => json!({"tools": (["echo", "fail", "env", "picture", "slow", "misbehave"].map(tool))}),
         "tools/call" => return call(behaviour, id, params),
         "resources/list" => json!({"resources": [{"uri": "note://today", "name": "today"}]}),
         "resources/templates/list" => json!({"resourceTemplates": []}),
@@ -190,7 +195,7 @@ fn misbehave(behaviour: &str, id: &Value) {
             reply("the right one");
         }
         "flood" => {
-            for _ in 0..20_000 {
+            for _ in 0..8_000 {
                 send(&json!({"jsonrpc": "2.0", "method": "notifications/progress",
                     "params": {"progressToken": 12345, "progress": 1}}));
             }

@@ -51,7 +51,9 @@ pub(crate) enum McpCommand {
 
 /// `victor mcp add`.
 #[derive(Args)]
-#[command(override_usage = "victor mcp add [OPTIONS] <NAME> -- <COMMAND>...\n       victor mcp add [OPTIONS] <NAME> --url <URL>")]
+#[command(
+    override_usage = "victor mcp add [OPTIONS] <NAME> -- <COMMAND>...\n       victor mcp add [OPTIONS] <NAME> --url <URL>"
+)]
 pub(crate) struct McpAddArgs {
     /// Its name, which its tools' names begin with
     pub(crate) name: String,

@@ -41,11 +41,5 @@ pub(crate) fn lines(app: &App, statuses: &[Status]) -> Vec<String> {
 fn row(status: &Status) -> [String; 5] {
     let tools = status.tools.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let what = [status.transport.as_str(), &status.target].join(" ");
-    [
-        status.name.clone(),
-        status.state.name().to_owned(),
-        tools,
-        status.place.clone(),
-        harmless_line(what.trim()),
-    ]
+    [status.name.clone(), status.state.name().to_owned(), tools, status.place.clone(), harmless_line(what.trim())]
 }

@@ -6,6 +6,8 @@ mod login;
 mod remove;
 mod test;
 
+pub(crate) use list::lines;
+
 use victor::error::ConfigurationError;
 use victor::mcp::{Scope, Servers};
 

@@ -1,9 +1,10 @@
 //! What a server has: its tools and what it is, as far as it is kept between runs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use rmcp::model::{PaginatedRequestParams, Tool};
+use rmcp::model::{PaginatedRequestParams, Prompt, Resource, Tool};
 use rmcp::{Peer, RoleClient, ServiceError};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,10 @@ use super::name;
 const FORM: u32 = 1;
 /// Tools of one server at most.
 const TOOLS: usize = 1_000;
+/// Prompts and resources of one server that are kept at most.
+const KEPT: usize = 200;
+/// How long they may take to be told; a server need not tell them to be used.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Pages of a list at most.
 const PAGES: usize = 100;
 /// Bytes of a description at most.
@@ -36,6 +41,11 @@ pub(super) struct Catalog {
     pub(super) has_resources: bool,
     /// Its tools, as it tells them.
     pub(super) tools: Vec<Tool>,
+    /// Its prompts, and the first of its resources, for completion.
+    #[serde(default)]
+    pub(super) prompts: Vec<Prompt>,
+    #[serde(default)]
+    pub(super) resources: Vec<Resource>,
     /// Why it could not be used the last time, where it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
@@ -76,17 +86,18 @@ impl Catalog {
     pub(super) fn offers(&self, server: &str, wanted: Option<&[String]>) -> (Vec<Offer>, Vec<String>) {
         let part = name::part(server);
         let (mut offers, mut problems, mut taken) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut told = BTreeSet::new();
         let wanted = wanted.map(|globs| wanted_tools(globs, &mut problems));
         for tool in &self.tools {
             if wanted.as_ref().is_some_and(|w| !w.is_match(tool.name.as_ref())) {
                 continue;
             }
-            let plain = name::tool(&part, &tool.name, &BTreeSet::new());
-            let name = name::tool(&part, &tool.name, &taken);
-            if taken.contains(&name) {
+            if !told.insert(&tool.name) {
                 problems.push(format!("the tool `{}` is told twice; the first counts", tool.name));
                 continue;
             }
+            let plain = name::tool(&part, &tool.name, &BTreeSet::new());
+            let name = name::tool(&part, &tool.name, &taken);
             if name != plain {
                 problems.push(format!("`{}` is offered as `{name}`, as `{plain}` is another tool", tool.name));
             }
@@ -132,4 +143,20 @@ pub(super) async fn list_tools(peer: &Peer<RoleClient>) -> Result<(Vec<Tool>, Ve
         }
     }
     Ok((tools, problems))
+}
+
+/// The prompts of a server, as far as it tells them at once.
+pub(super) async fn prompts(peer: &Peer<RoleClient>) -> Vec<Prompt> {
+    let asked = tokio::time::timeout(PATIENCE, peer.list_prompts(None)).await;
+    let mut prompts = asked.ok().and_then(Result::ok).map(|page| page.prompts).unwrap_or_default();
+    prompts.truncate(KEPT);
+    prompts
+}
+
+/// The first resources of a server, as far as it tells them at once.
+pub(super) async fn resources(peer: &Peer<RoleClient>) -> Vec<Resource> {
+    let asked = tokio::time::timeout(PATIENCE, peer.list_resources(None)).await;
+    let mut resources = asked.ok().and_then(Result::ok).map(|page| page.resources).unwrap_or_default();
+    resources.truncate(KEPT);
+    resources
 }

@@ -8,7 +8,7 @@ use rmcp::service::{ClientInitializeError, RunningService};
 use rmcp::transport::IntoTransport;
 use rmcp::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, ServiceError};
 
-use super::catalog::{Catalog, list_tools};
+use super::catalog::{self, Catalog, list_tools};
 use super::config::{Link, Program, ServerConfig};
 use super::handler::Handler;
 use super::host::Host;
@@ -121,6 +121,12 @@ impl Connection {
             catalog.has_resources = info.capabilities.resources.is_some();
             if info.capabilities.tools.is_some() {
                 (catalog.tools, problems) = list_tools(self.peer()).await?;
+            }
+            if catalog.has_prompts {
+                catalog.prompts = catalog::prompts(self.peer()).await;
+            }
+            if catalog.has_resources {
+                catalog.resources = catalog::resources(self.peer()).await;
             }
         }
         catalog.sse = sse;

@@ -112,10 +112,9 @@ async fn older_transport<C>(
 where
     C: StreamableHttpClient + Send + Sync,
 {
-    let transport = Sse::open(url, requests).await.map_err(|e| Unopened {
-        challenge: e.auth_challenge().map(ToOwned::to_owned),
-        reason: causes(&e),
-    })?;
+    let transport = Sse::open(url, requests)
+        .await
+        .map_err(|e| Unopened { challenge: e.auth_challenge().map(ToOwned::to_owned), reason: causes(&e) })?;
     // Whoever speaks this transport knows no revision without `initialize`.
     serve(handler.clone(), transport, host, Some(&Catalog::legacy())).await.map_err(|e| unopened(&e))
 }
@@ -155,7 +154,8 @@ fn headers(address: &Address) -> Result<(HashMap<HeaderName, HeaderValue>, Optio
             bearer = bearer.or_else(|| Some(token.trim().to_owned()));
             continue;
         }
-        let mut value = HeaderValue::from_str(value).map_err(|_| format!("the header `{name}` has a value that cannot be sent"))?;
+        let mut value =
+            HeaderValue::from_str(value).map_err(|_| format!("the header `{name}` has a value that cannot be sent"))?;
         value.set_sensitive(true);
         headers.insert(key, value);
     }

@@ -163,7 +163,8 @@ mod tests {
 
     #[tokio::test]
     async fn nesting_without_end_is_no_message() {
-        let deep = [b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":".as_slice(), &b"[".repeat(200_000), b"\n", PING].concat();
+        let deep =
+            [b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":".as_slice(), &b"[".repeat(200_000), b"\n", PING].concat();
         assert_eq!(read(deep).await, (1, None));
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rmcp::transport::auth::{AuthError, CredentialStore, StoredCredentials};
 use rmcp::transport::auth::AuthorizationSession;
+use rmcp::transport::auth::{AuthError, CredentialStore, StoredCredentials};
 use rmcp::transport::{AuthorizationManager, AuthorizationRequest, WWWAuthenticateParams};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -156,8 +156,7 @@ pub(super) async fn manager(
         return Ok(None);
     }
     let mut manager = AuthorizationManager::new(address.url.as_str()).await.map_err(|e| causes(&e))?;
-    let store =
-        Credentials { server: server.to_owned(), url: address.url.clone(), tokens: Arc::clone(&host.tokens) };
+    let store = Credentials { server: server.to_owned(), url: address.url.clone(), tokens: Arc::clone(&host.tokens) };
     manager.set_credential_store(store);
     let there = manager.initialize_from_store().await.map_err(|e| causes(&e))?;
     Ok(there.then_some(manager))

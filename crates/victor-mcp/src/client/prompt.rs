@@ -54,7 +54,7 @@ impl PromptSource for Prompts {
     }
 }
 
-fn prompt(prompt: rmcp::model::Prompt) -> Prompt {
+pub(super) fn prompt(prompt: rmcp::model::Prompt) -> Prompt {
     let argument = |a: rmcp::model::PromptArgument| PromptArgument {
         name: a.name,
         description: a.description.or(a.title),

@@ -43,18 +43,7 @@ impl ResourceSource for Resources {
         }
         let params = PaginatedRequestParams::default().with_cursor(cursor.map(ToOwned::to_owned));
         let page = self.server.ask(async |c| c.peer().list_resources(Some(params.clone())).await).await?;
-        let items: Vec<Resource> = page
-            .resources
-            .into_iter()
-            .map(|r| Resource {
-                uri: r.uri,
-                name: r.name,
-                title: r.title,
-                description: r.description,
-                media_type: r.mime_type,
-                size: r.size.and_then(|s| u64::try_from(s).ok()),
-            })
-            .collect();
+        let items: Vec<Resource> = page.resources.into_iter().map(resource).collect();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < 10_000 {
             seen.extend(items.iter().map(|r| r.uri.clone()));
@@ -82,10 +71,13 @@ impl ResourceSource for Resources {
         let read = self.server.ask(async |c| c.service.read_resource(params.clone()).await).await?;
         let contents: Result<Vec<Contents>, SourceError> = read.contents.into_iter().map(contents).collect();
         let contents = contents?;
-        let size: usize = contents.iter().map(|c| match &c.body {
-            Body::Text(text) => text.len(),
-            Body::Blob(bytes) => bytes.len(),
-        }).sum();
+        let size: usize = contents
+            .iter()
+            .map(|c| match &c.body {
+                Body::Text(text) => text.len(),
+                Body::Blob(bytes) => bytes.len(),
+            })
+            .sum();
         if size > LONGEST {
             return Err(SourceError::Failed(format!("`{uri}` has {size} bytes; {LONGEST} are the most")));
         }
@@ -95,6 +87,17 @@ impl ResourceSource for Resources {
     async fn complete(&self, template: &str, argument: &str, typed: &str) -> Vec<String> {
         let asked = self.server.ask(async |c| c.peer().complete_resource_simple(template, argument, typed).await).await;
         asked.unwrap_or_default()
+    }
+}
+
+pub(super) fn resource(resource: rmcp::model::Resource) -> Resource {
+    Resource {
+        uri: resource.uri,
+        name: resource.name,
+        title: resource.title,
+        description: resource.description,
+        media_type: resource.mime_type,
+        size: resource.size.and_then(|s| u64::try_from(s).ok()),
     }
 }
 

@@ -18,6 +18,8 @@ use super::catalog::Catalog;
 use super::config::{Link, ServerConfig, Setting};
 use super::connection::{Connection, Unopened};
 use super::host::Host;
+use super::prompt::prompt;
+use super::resource::resource;
 use super::state::{State, Status};
 use super::tool;
 
@@ -191,6 +193,17 @@ impl Server {
         self.inner().offered.as_ref().map(|o| what(&o.catalog))
     }
 
+    /// Its prompts and the first of its resources, as far as they are known.
+    pub(super) fn known(&self) -> (Vec<Prompt>, Vec<Resource>) {
+        if let Ok(link) = self.link() {
+            self.look(link);
+        }
+        let Some(offered) = self.inner().offered.clone() else { return (Vec::new(), Vec::new()) };
+        let prompts = offered.catalog.prompts.iter().cloned().map(prompt).collect();
+        let resources = offered.catalog.resources.iter().cloned().map(resource).collect();
+        (prompts, resources)
+    }
+
     pub(super) fn instructions(&self) -> Option<String> {
         self.inner().offered.as_ref().and_then(|o| o.catalog.instructions.clone())
     }
@@ -300,8 +313,7 @@ impl Server {
             let (tools, problems) = tool::tools(&self.me, &self.config, link, &catalog);
             self.inner().offered = Some(Arc::new(Offered { catalog, tools, problems }));
         }
-        self.inner().failure =
-            failure.map(|reason| Failure { reason, challenge: None, count: 0, until: None });
+        self.inner().failure = failure.map(|reason| Failure { reason, challenge: None, count: 0, until: None });
     }
 
     async fn list_again(&self, link: &Link, live: &Connection) {

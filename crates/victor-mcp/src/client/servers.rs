@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use victor_core::prompt::PromptSource;
-use victor_core::resource::ResourceSource;
+use victor_core::prompt::{Prompt, PromptSource};
+use victor_core::resource::{Resource, ResourceSource};
 use victor_core::tool::{DynTool, ToolSource};
 
 use super::config::{Link, ServerConfig, Setting};
@@ -81,6 +81,16 @@ impl Servers {
     /// The sources of their prompts.
     pub fn prompts(&self) -> impl Iterator<Item = Arc<dyn PromptSource>> {
         self.servers.iter().map(|s| Arc::new(Prompts::new(Arc::clone(s))) as _)
+    }
+
+    /// The prompts and the first resources of each, as far as they are known; nothing is started.
+    #[must_use]
+    pub fn known(&self) -> Vec<(String, Vec<Prompt>, Vec<Resource>)> {
+        let known = |s: &Arc<Server>| {
+            let (prompts, resources) = s.known();
+            (s.config().name.clone(), prompts, resources)
+        };
+        self.servers.iter().map(known).collect()
     }
 
     /// Starts one, and asks it all that it has. `None` where none has this name.

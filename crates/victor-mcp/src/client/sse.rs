@@ -134,7 +134,9 @@ mod tests {
         let to = |target| same_origin(&url, target).map(|t| t.to_string());
         assert_eq!(to("/messages/?session_id=1").unwrap(), "http://127.0.0.1:8000/messages/?session_id=1");
         assert_eq!(to("http://127.0.0.1:8000/m").unwrap(), "http://127.0.0.1:8000/m");
-        for elsewhere in ["http://evil.example/m", "//evil.example/m", "http://127.0.0.1:8001/m", "https://127.0.0.1:8000/m"] {
+        for elsewhere in
+            ["http://evil.example/m", "//evil.example/m", "http://127.0.0.1:8001/m", "https://127.0.0.1:8000/m"]
+        {
             assert!(to(elsewhere).is_err(), "{elsewhere}");
         }
     }

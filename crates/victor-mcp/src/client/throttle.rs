@@ -12,7 +12,7 @@ use victor_core::id::{Clock, Timestamp};
 /// Messages that may come at once.
 const BURST: u32 = 2_000;
 /// Messages in a second, for good.
-const RATE: u32 = 500;
+const RATE: u32 = 2_000;
 
 /// A transport that is read no faster than a server has reason to send.
 pub(super) struct Throttled<T> {

@@ -77,11 +77,7 @@ pub(crate) fn definitions(
 }
 
 /// Other programs write further keys into this file; they are named and passed over.
-fn parsed(
-    file: &str,
-    text: &str,
-    notices: &mut Vec<String>,
-) -> Result<Vec<(String, McpServer)>, ConfigurationError> {
+fn parsed(file: &str, text: &str, notices: &mut Vec<String>) -> Result<Vec<(String, McpServer)>, ConfigurationError> {
     let fail = |e: &dyn std::fmt::Display| {
         let form = r#"{"mcpServers": {"name": {"command": "program"}}}"#;
         ConfigurationError::new(format!("{file}: {e}; it has to have the form {form}"))

@@ -57,8 +57,10 @@ impl Tokens {
     }
 
     fn path(&self, server: &str) -> PathBuf {
-        let name: String =
-            server.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("-{b:02x}") }).collect();
+        let name: String = server
+            .bytes()
+            .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("-{b:02x}") })
+            .collect();
         self.folder.join(format!("{name}.token"))
     }
 }
