@@ -8,7 +8,9 @@ use inquire::Select;
 use victor::agent::{AgentSpec, DryRun};
 use victor::config::{Flags, Level};
 use victor::log::LogGuard;
+use victor::mcp::Servers;
 use victor::runtime::Runtime;
+use victor::tool::ToolSource as _;
 use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
 
 use crate::args::{AgentFlags, Global};
@@ -92,6 +94,15 @@ impl App {
     /// As [`open`](Self::open).
     pub(crate) fn runtime(&self) -> Result<Runtime, Failure> {
         Ok(self.setup(&AgentFlags::default())?.runtime()?)
+    }
+
+    /// Has MCP servers say what tools they have where that is not known yet, and says on stderr which cannot be used.
+    pub(crate) async fn ready_servers(&self, runtime: &Runtime) {
+        let Some(servers) = runtime.get::<Servers>() else { return };
+        servers.tools().await;
+        let failures = servers.failures();
+        let lines: Vec<_> = failures.iter().map(|(name, why)| format!("MCP server `{name}`: {why}")).collect();
+        self.tell(&lines);
     }
 
     /// Ends what still runs.

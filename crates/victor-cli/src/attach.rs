@@ -129,7 +129,7 @@ fn image(shown: &Path, media_type: &str, bytes: &[u8]) -> Block {
     })
 }
 
-fn image_type(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn image_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
@@ -140,7 +140,7 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// What follows each `@` that begins a word; `@"a b"` may hold spaces.
-fn mentions(text: &str) -> Vec<String> {
+pub(crate) fn mentions(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices('@') {
         if text[..at].chars().next_back().is_some_and(|c| !c.is_whitespace() && !"([\"'".contains(c)) {

@@ -40,6 +40,10 @@ pub(crate) async fn run(app: &App, args: RunArgs, before: AgentFlags) -> Result<
     let shows_text = spec.output_schema.is_none();
     let approver: Arc<dyn Approver> = if flags.call.yes { Arc::new(AllowAll) } else { Arc::new(DenyAll) };
     let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
+    tokio::select! {
+        () = app.ready_servers(&runtime) => {}
+        _ = signals.next() => return Ok(Exit::Interrupted),
+    }
     let mut chat = chat(&runtime, &agent, args.session.as_deref(), &flags).await?;
 
     let mut view: Box<dyn View> = match (args.json, shows_text) {

@@ -38,7 +38,9 @@ pub(crate) async fn tools(app: &App, command: ToolsCommand, before: AgentFlags) 
 
 async fn list(app: &App, format: Format) -> Result<Exit, Failure> {
     let runtime = app.runtime()?;
+    app.ready_servers(&runtime).await;
     let specs = runtime.tool_set().await.specs();
+    app.close(&runtime).await;
     if format.json {
         let all: Vec<&ToolSpec> = specs.iter().map(AsRef::as_ref).collect();
         json(&all)?;
@@ -59,7 +61,9 @@ async fn list(app: &App, format: Format) -> Result<Exit, Failure> {
 
 async fn show(app: &App, name: &str, format: Format) -> Result<Exit, Failure> {
     let runtime = app.runtime()?;
-    let spec = known(&runtime, name).await?;
+    let spec = known(app, &runtime, name).await;
+    app.close(&runtime).await;
+    let spec = spec?;
     if format.json {
         json(&*spec)?;
         return Ok(Exit::Done);
@@ -72,7 +76,8 @@ async fn show(app: &App, name: &str, format: Format) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn known(runtime: &Runtime, name: &str) -> Result<Arc<ToolSpec>, Failure> {
+async fn known(app: &App, runtime: &Runtime, name: &str) -> Result<Arc<ToolSpec>, Failure> {
+    app.ready_servers(runtime).await;
     let set = runtime.tool_set().await;
     if let Some(tool) = set.get(name) {
         return Ok(Arc::clone(tool.spec()));
@@ -106,7 +111,7 @@ async fn call_tool(
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let Opened { runtime, .. } = app.open(&flags)?;
-    known(&runtime, name).await?;
+    known(app, &runtime, name).await?;
     let (approver, mut questions) = approver(app, &runtime, &flags);
     let options = options(&flags.call, approver);
     let cancel = options.cancel.clone();

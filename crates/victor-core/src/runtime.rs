@@ -240,16 +240,19 @@ impl Runtime {
         self.inner.tracker.is_closed()
     }
 
-    /// Lets running runs end within `grace`, then cancels them and waits for them to settle. No run can be started
-    /// afterwards. Tells whether all ended by themselves.
+    /// Lets running runs end within `grace`, then cancels them and waits for them to settle; then ends what the sources
+    /// of tools have started. No run can be started afterwards. Tells whether all ended by themselves.
     pub async fn shutdown(&self, grace: Duration) -> bool {
         self.inner.tracker.close();
-        if tokio::time::timeout(grace, self.inner.tracker.wait()).await.is_ok() {
-            return true;
+        let in_time = tokio::time::timeout(grace, self.inner.tracker.wait()).await.is_ok();
+        if !in_time {
+            self.inner.cancel.cancel();
+            self.inner.tracker.wait().await;
         }
-        self.inner.cancel.cancel();
-        self.inner.tracker.wait().await;
-        false
+        for source in &self.inner.tools {
+            source.close().await;
+        }
+        in_time
     }
 
     pub(crate) fn run_id(&self) -> RunId {

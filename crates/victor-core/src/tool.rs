@@ -420,6 +420,9 @@ pub trait ToolSource: Send + Sync + 'static {
 
     /// The tools that it has now.
     async fn tools(&self) -> Vec<Arc<dyn DynTool>>;
+
+    /// Ends what it has started; the runtime is shut down and no call runs any more.
+    async fn close(&self) {}
 }
 
 /// The tools of one run: a snapshot, sorted by name.

@@ -133,6 +133,29 @@ fn header<'a>(response: &'a reqwest::Response, name: &str) -> &'a str {
     response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
+/// An HTTP client for other servers than providers at `url`, made as those are; redirects are followed within the server.
+///
+/// # Errors
+/// `url` is no address, or the system refuses a client.
+pub fn client(url: &str) -> Result<Client, String> {
+    let url = Url::parse(url).map_err(|e| format!("`{url}` is no address: {e}"))?;
+    match url.scheme() {
+        "https" => {
+            let again = builder().redirect(within_server()).tls_certs_only(bundled_roots());
+            builder().redirect(within_server()).build().or_else(|_| build(again))
+        }
+        _ if address::is_loopback(&url) => build(plain_builder().no_proxy().redirect(within_server())),
+        _ => build(plain_builder().redirect(within_server())),
+    }
+}
+
+fn within_server() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let same = attempt.previous().last().is_some_and(|last| last.origin() == attempt.url().origin());
+        if same && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
+    })
+}
+
 /// Redirects are refused: a POST would become a GET, and a key would go to another host.
 fn builder() -> ClientBuilder {
     Client::builder()

@@ -14,5 +14,6 @@ mod stream;
 mod wire;
 
 pub use catalog::{PRICES_AS_OF, provider_names};
+pub use http::client;
 pub use registry::Registry;
 pub use settings::{Credentials, LengthField, ModelSettings, PriceSettings, ProviderSettings, RegistrySettings, Wire};

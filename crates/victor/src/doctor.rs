@@ -12,6 +12,7 @@ use victor_core::request::CallCx;
 use crate::config::Settings;
 use crate::env::Env;
 use crate::home::Home;
+use crate::mcp::{State, Status};
 use crate::platform;
 use crate::setup::{Options, Setup};
 use crate::trust::TrustState;
@@ -88,6 +89,7 @@ pub async fn check(options: Options, online: Online) -> Vec<Check> {
             if online == Online::Yes {
                 checks.push(connection(&setup).await);
             }
+            checks.extend(servers(&setup, online).await);
             checks.extend(instructions(&setup));
         }
     }
@@ -209,6 +211,34 @@ async fn connection(setup: &Setup) -> Check {
         Ok(model) => Check::ok("connection", format!("{} answers", model.info.provider)),
         Err(e) => Check::fail("connection", e.to_string(), "check the key, the address and the network"),
     }
+}
+
+/// The MCP servers, where there are any; they are started only online.
+async fn servers(setup: &Setup, online: Online) -> Option<Check> {
+    const NAME: &str = "mcp servers";
+    let servers = setup.mcp_servers();
+    if servers.is_empty() {
+        return None;
+    }
+    if online == Online::Yes {
+        for status in servers.statuses() {
+            if status.state != State::Disabled {
+                let _ = servers.test(&status.name).await;
+            }
+        }
+    }
+    let statuses = servers.statuses();
+    servers.close().await;
+    let told = |s: &Status| match s.state.reason() {
+        Some(reason) => format!("{}: failed, {reason}", s.name),
+        None => format!("{}: {}", s.name, s.state.name()),
+    };
+    let detail = statuses.iter().map(told).collect::<Vec<_>>().join("; ");
+    let failed = statuses.iter().find(|s| s.state.reason().is_some());
+    Some(match failed {
+        Some(failed) => Check::warn(NAME, detail, format!("`victor mcp test {}` tries it again", failed.name)),
+        None => Check::ok(NAME, detail),
+    })
 }
 
 fn instructions(setup: &Setup) -> Option<Check> {

@@ -50,6 +50,11 @@ impl Env {
         &self.current_dir
     }
 
+    /// All variables, sorted by name.
+    pub(crate) fn vars(&self) -> impl Iterator<Item = (&str, &std::ffi::OsStr)> {
+        self.vars.iter().map(|(name, value)| (name.as_str(), value.as_os_str()))
+    }
+
     /// The names and values of the variables that begin with `prefix`, sorted; those that are empty or no UTF-8 are
     /// left out.
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {

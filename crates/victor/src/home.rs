@@ -85,6 +85,12 @@ impl Home {
         self.root.join("prompts")
     }
 
+    /// The folder of what is known of MCP servers, and of logins to them.
+    #[must_use]
+    pub fn mcp(&self) -> PathBuf {
+        self.root.join("mcp")
+    }
+
     /// The history of the chat's editor.
     #[must_use]
     pub fn history(&self) -> PathBuf {

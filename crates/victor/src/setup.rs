@@ -13,6 +13,7 @@ use victor_core::runtime::{Runtime, RuntimeBuilder};
 use victor_core::sandbox::SandboxMode;
 use victor_core::tool::ToolSource;
 use victor_core::usage::{Budget, NanoUsd};
+use victor_mcp::client::{ServerConfig, Servers};
 use victor_store::{Durability, SqliteStore};
 use victor_tools::{BuiltinTools, FileResources, GitResources};
 
@@ -24,6 +25,7 @@ use crate::limits::{self, Airgap, Reach};
 use crate::nowhere::Unplaced;
 use crate::instructions::{Instructions, Surroundings};
 use crate::keys::Keys;
+use crate::mcp;
 use crate::outputs::Outputs;
 use crate::prompts::Prompts;
 use crate::providers::Providers;
@@ -97,6 +99,7 @@ pub struct Setup {
     pub place: Place,
     /// The saved keys.
     pub keys: Keys,
+    servers: Vec<ServerConfig>,
     options: Options,
     reach: Reach,
 }
@@ -126,8 +129,10 @@ impl Setup {
             let message = "VICTOR_AIRGAPPED_MODE needs the sandbox: leave out `--sandbox off` and `sandbox: off`";
             return Err(ConfigurationError::new(message));
         }
+        let trusted = place.trust.is_trusted().then_some(&place.files);
+        let servers = mcp::definitions(&mut settings, trusted, &place.root, &options.env)?;
         let keys = Keys::new(place.home.clone(), options.env.clone());
-        Ok(Self { settings, place, keys, options, reach })
+        Ok(Self { settings, place, keys, servers, options, reach })
     }
 
     #[cfg(feature = "http")]
@@ -164,6 +169,13 @@ impl Setup {
         let keys = Arc::new(self.keys.clone());
         let providers = Providers::new(&self.settings.config, &self.options.env, keys, self.reach)?;
         Ok(Arc::new(providers))
+    }
+
+    /// The MCP servers that agents may use; nothing is started.
+    #[must_use]
+    pub fn mcp_servers(&self) -> Servers {
+        let Self { place, options, .. } = self;
+        mcp::servers(self.servers.clone(), &place.home, &options.env, &place.root, options.save)
     }
 
     /// The store of sessions; the file is opened when it is first used.
@@ -239,10 +251,17 @@ impl Setup {
         if let Some(timeout) = self.settings.config.limits.idle_timeout() {
             builder = builder.idle_timeout(timeout);
         }
+        let servers = self.mcp_servers();
+        if !servers.is_empty() {
+            builder = builder.tools(Arc::new(servers.clone()));
+            builder = servers.resources().fold(builder, RuntimeBuilder::resources);
+            builder = servers.prompts().fold(builder, RuntimeBuilder::prompts);
+        }
         let runtime = add(builder).build()?;
         files.attach(&runtime);
         git.attach(&runtime);
         runtime.insert(outputs);
+        runtime.insert(servers);
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {
             runtime.insert(store);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentFlags, CallFlags, Choice};
-pub(crate) use mcp::{InstallArgs, McpArgs, McpClient, McpCommand, McpServe};
+pub(crate) use mcp::{InstallArgs, McpAddArgs, McpArgs, McpClient, McpCommand, McpScope, McpServe, McpType};
 pub(crate) use registry::{
     ConfigCommand, KeysCommand, ListArgs, ModelsCommand, ProfileArgs, ProfilesCommand, ProvidersCommand,
     SessionsCommand, ToolsCommand, WorkspaceCommand,

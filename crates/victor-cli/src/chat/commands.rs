@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use victor::agent::Chat;
+use victor::mcp::Servers;
 use victor::permission::{Mode, RuleEffect};
 use victor::provider::Selector;
 
@@ -10,6 +11,7 @@ use super::model::selector;
 use super::slash::{COMMANDS, Kind, parse};
 use super::{Flow, Talk};
 use crate::exit::{Exit, Failure};
+use crate::mcp;
 use crate::render::footer::{cost, grouped, tokens};
 use crate::render::table::table;
 use crate::session;
@@ -25,6 +27,7 @@ impl Talk<'_> {
             Kind::Provider => self.provider(argument).await?,
             Kind::Mode => self.mode(argument).await?,
             Kind::Tools => self.tools().await?,
+            Kind::Mcp => self.servers()?,
             Kind::Permissions => self.permissions()?,
             Kind::Cost => self.cost()?,
             Kind::Context => self.context().await?,
@@ -96,6 +99,14 @@ impl Talk<'_> {
             })
             .collect();
         self.rows(["tool", "effects", "about"], &rows)
+    }
+
+    fn servers(&self) -> Result<(), Failure> {
+        let statuses = self.runtime.get::<Servers>().map(|s| s.statuses()).unwrap_or_default();
+        if statuses.is_empty() {
+            return line("no MCP servers; `victor mcp add` adds one").map_err(Into::into);
+        }
+        mcp::lines(self.app, &statuses).iter().try_for_each(line).map_err(Into::into)
     }
 
     fn permissions(&self) -> Result<(), Failure> {
@@ -185,6 +196,8 @@ fn help() -> Result<(), Failure> {
         line(format!("{usage:18} {}", command.about))?;
     }
     line("@file              show the agent a file")?;
+    line("@server:uri        show the agent a resource of an MCP server")?;
+    line("/server:prompt     say a prompt of an MCP server, with its arguments as name=value")?;
     line("!command           run a command yourself; its output joins the conversation")?;
     line("Alt-Enter, or a backslash at the end: another line. Ctrl-C stops a turn; once more leaves.")?;
     Ok(())

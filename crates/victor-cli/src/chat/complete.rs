@@ -1,9 +1,12 @@
-//! Completion: slash commands at the beginning of a line, files after `@`.
+//! Completion: slash commands and prompts at the beginning of a line, files and resources after `@`.
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reedline::{Completer, CompletionResult, Span, Suggestion};
+use victor::mcp::Servers;
+use victor::runtime::Runtime;
 
 use super::slash::COMMANDS;
 
@@ -14,23 +17,63 @@ const LIMIT: usize = 200;
 pub(super) struct Completions {
     /// The folder that paths start from.
     root: PathBuf,
+    /// Whose prompts and resources are offered.
+    servers: Option<Arc<Servers>>,
 }
 
 impl Completions {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(super) fn new(runtime: &Runtime) -> Self {
+        Self { root: runtime.workspace().root.clone(), servers: runtime.get::<Servers>() }
     }
 
     fn suggestions(&self, line: &str, pos: usize) -> Vec<Suggestion> {
         let Some(before) = line.get(..pos) else { return Vec::new() };
         if before.starts_with('/') && !before.contains(char::is_whitespace) {
-            return commands(before);
+            return [commands(before), self.prompts(before)].concat();
+        }
+        if before.starts_with('/')
+            && let Some(found) = self.arguments(before)
+        {
+            return found;
         }
         let word = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
         match before[word..].strip_prefix('@') {
-            Some(path) => self.files(path, word + 1, pos),
+            Some(path) => [self.files(path, word + 1, pos), self.resources(path, word + 1, pos)].concat(),
             None => Vec::new(),
         }
+    }
+
+    fn prompts(&self, before: &str) -> Vec<Suggestion> {
+        let span = Span::new(0, before.len());
+        let known = self.servers.as_ref().map(|s| s.known()).unwrap_or_default();
+        let named = known.into_iter().flat_map(|(server, prompts, _)| {
+            prompts.into_iter().map(move |p| (format!("/{server}:{}", p.name), p.description))
+        });
+        let fitting = named.filter(|(name, _)| name.starts_with(before)).take(LIMIT);
+        fitting.map(|(name, about)| suggestion(name, about, span, true)).collect()
+    }
+
+    /// What may follow a prompt's name.
+    fn arguments(&self, before: &str) -> Option<Vec<Suggestion>> {
+        let (server, rest) = before[1..].split_once(':')?;
+        let (name, given) = rest.split_once(char::is_whitespace)?;
+        let known = self.servers.as_ref()?.known();
+        let (_, prompts, _) = known.into_iter().find(|(s, ..)| s == server)?;
+        let prompt = prompts.into_iter().find(|p| p.name == name)?;
+        let start = before.rfind(char::is_whitespace)? + 1;
+        let open = |a: &str| a.starts_with(&before[start..]) && !given.contains(&format!("{a}="));
+        let fitting = prompt.arguments.into_iter().filter(|a| open(&a.name));
+        let span = Span::new(start, before.len());
+        Some(fitting.map(|a| suggestion(format!("{}=", a.name), a.description, span, false)).collect())
+    }
+
+    fn resources(&self, typed: &str, start: usize, end: usize) -> Vec<Suggestion> {
+        let known = self.servers.as_ref().map(|s| s.known()).unwrap_or_default();
+        let named = known.into_iter().flat_map(|(server, _, resources)| {
+            resources.into_iter().map(move |r| (format!("{server}:{}", r.uri), r.name))
+        });
+        let fitting = named.filter(|(uri, _)| uri.starts_with(typed) && !uri.contains(char::is_whitespace));
+        fitting.take(LIMIT).map(|(uri, name)| suggestion(uri, Some(name), Span::new(start, end), true)).collect()
     }
 
     fn files(&self, path: &str, start: usize, end: usize) -> Vec<Suggestion> {
@@ -85,7 +128,7 @@ mod tests {
         fs::create_dir(dir.path().join("src")).unwrap();
         fs::write(dir.path().join("src/main.rs"), "").unwrap();
         fs::write(dir.path().join(".env"), "").unwrap();
-        let completions = Completions::new(dir.path().to_owned());
+        let completions = Completions { root: dir.path().to_owned(), servers: None };
         assert_eq!(values(&completions, "/mo"), ["/model", "/mode"]);
         assert_eq!(values(&completions, "look at @"), ["src/"]);
         assert_eq!(values(&completions, "look at @src/m"), ["src/main.rs"]);

@@ -1,7 +1,6 @@
 //! The line editor, on a thread of its own: history, several lines, completion.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 
 use reedline::{
@@ -33,9 +32,9 @@ pub(super) struct Editor {
 
 impl Editor {
     /// Starts the editor; it shows nothing before the first line is asked for.
-    pub(super) fn start(app: &App, root: PathBuf, no_save: bool) -> Self {
+    pub(super) fn start(app: &App, completions: Completions, no_save: bool) -> Self {
         let terminal = tcgetattr(std::io::stdin()).ok();
-        let mut editor = build(app, root, no_save);
+        let mut editor = build(app, completions, no_save);
         let (prompts, asked) = std::sync::mpsc::channel::<ModePrompt>();
         let (sender, lines) = mpsc::channel(1);
         std::thread::spawn(move || {
@@ -69,7 +68,7 @@ impl Editor {
     }
 }
 
-fn build(app: &App, root: PathBuf, no_save: bool) -> Reedline {
+fn build(app: &App, completions: Completions, no_save: bool) -> Reedline {
     let mut keys = default_emacs_keybindings();
     let new_line = || ReedlineEvent::Edit(vec![EditCommand::InsertNewline]);
     keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, new_line());
@@ -80,7 +79,7 @@ fn build(app: &App, root: PathBuf, no_save: bool) -> Reedline {
     let mut editor = Reedline::create()
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .with_validator(Box::new(Unfinished))
-        .with_completer(Box::new(Completions::new(root)))
+        .with_completer(Box::new(completions))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
         .with_quick_completions(true)
         .with_partial_completions(true)

@@ -4,8 +4,9 @@ use std::io::BufRead;
 
 use tokio::sync::mpsc;
 use victor::permission::Mode;
-use victor::sandbox::Workspace;
+use victor::runtime::Runtime;
 
+use super::complete::Completions;
 use super::editor::Editor;
 use crate::app::App;
 use crate::exit::Failure;
@@ -32,9 +33,9 @@ pub(super) enum Input {
 
 impl Input {
     /// The editor where it can be, else stdin as it is.
-    pub(super) fn open(app: &App, workspace: &Workspace, no_save: bool) -> Self {
+    pub(super) fn open(app: &App, runtime: &Runtime, no_save: bool) -> Self {
         if app.terminal.can_edit() {
-            return Self::Editor(Editor::start(app, workspace.root.clone(), no_save));
+            return Self::Editor(Editor::start(app, Completions::new(runtime), no_save));
         }
         Self::Pipe(pipe())
     }

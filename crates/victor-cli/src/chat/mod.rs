@@ -5,6 +5,7 @@ mod complete;
 mod editor;
 mod lines;
 mod model;
+mod servers;
 mod shell;
 mod slash;
 mod undo;
@@ -79,6 +80,10 @@ pub(crate) async fn chat(
     let Opened { runtime, spec } = app.open(&flags)?;
     let (approver, questions) = approver(app, &runtime, &flags);
     let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
+    tokio::select! {
+        () = app.ready_servers(&runtime) => {}
+        _ = signals.next() => return Ok(Exit::Interrupted),
+    }
     let chat = begin(app, &runtime, &agent, which, &flags).await?;
     let detail = if app.terminal.stderr || app.global.verbose > 0 { Detail::Full } else { Detail::Needed };
     let screen = Screen::new(app.terminal, detail);
@@ -149,7 +154,7 @@ async fn recap(app: &App, chat: &mut Chat) -> Result<(), Failure> {
 impl Talk<'_> {
     async fn hold(&mut self, prompt: Option<String>) -> Result<Exit, Failure> {
         let mut exit = Exit::Done;
-        let mut input = Input::open(self.app, self.runtime.workspace(), self.flags.no_save);
+        let mut input = Input::open(self.app, &self.runtime, self.flags.no_save);
         self.greet();
         let mut attached = self.attached()?;
         let mut next = prompt.filter(|p| !p.trim().is_empty());
@@ -213,6 +218,8 @@ impl Talk<'_> {
             Ok(Flow::Go)
         } else if let Some(command) = text.strip_prefix('!') {
             self.shell(command.trim()).await
+        } else if let Some((source, name, rest)) = self.prompt_of(text) {
+            self.prompt(&source, name, rest, exit).await
         } else if text.starts_with('/') && !slash::is_path(text) {
             self.command(text, exit).await
         } else {
@@ -235,6 +242,7 @@ impl Talk<'_> {
         if let Some(problem) = problems.into_iter().next() {
             return Err(Failure::failed(problem));
         }
+        blocks.extend(self.resources(text).await?);
         blocks.append(attached);
         let run = self.chat.astream(blocks);
         self.follow(run, exit).await

@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Provider,
     Mode,
     Tools,
+    Mcp,
     Permissions,
     Cost,
     Context,
@@ -30,12 +31,13 @@ pub(super) enum Kind {
 }
 
 /// All commands.
-pub(super) const COMMANDS: [About; 13] = [
+pub(super) const COMMANDS: [About; 14] = [
     about("/help", "", "this list", Kind::Help),
     about("/model", "[ID]", "show or change the model", Kind::Model),
     about("/provider", "[NAME]", "show or change the provider", Kind::Provider),
     about("/mode", "[MODE]", "show or change what the agent may do", Kind::Mode),
     about("/tools", "", "the agent's tools", Kind::Tools),
+    about("/mcp", "", "the MCP servers, and how they stand", Kind::Mcp),
     about("/permissions", "", "what is allowed, asked and denied", Kind::Permissions),
     about("/cost", "", "tokens and money of this chat", Kind::Cost),
     about("/context", "", "how full the model's window is", Kind::Context),

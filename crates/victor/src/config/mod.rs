@@ -17,8 +17,8 @@ pub use layers::Origin;
 pub use load::{Flags, Settings};
 pub(crate) use load::{Project, load};
 pub use schema::{
-    Auth, Config, Cors, Level, Limits, LogSettings, McpServer, Permissions, RateLimit, Server, Ssl, StoreSettings,
-    Sync, schema_json,
+    Auth, Config, Cors, Level, Limits, LogSettings, McpOAuth, McpServer, McpTransport, Permissions, RateLimit, Server,
+    Ssl, StoreSettings, Sync, schema_json,
 };
 
 use serde_json::Value;

@@ -289,6 +289,9 @@ pub struct Auth {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct McpServer {
+    /// How it is spoken to; found out where it is not said.
+    #[serde(rename = "type", alias = "transport", skip_serializing_if = "Option::is_none")]
+    pub transport: Option<McpTransport>,
     /// The program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -304,6 +307,55 @@ pub struct McpServer {
     /// Headers to send with every request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// The environment variable that holds a bearer token for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bearer_env: Option<String>,
+    /// How one logs in to it, where the server does not say it all.
+    #[serde(skip_serializing_if = "is_default")]
+    pub oauth: McpOAuth,
+    /// Whether it is left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// The tools that are offered, by their own names, as globs; all unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// Seconds that a call may go on without a sign of progress; 120 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<std::num::NonZeroU32>,
+    /// Seconds that it may take to start; 30 unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<std::num::NonZeroU32>,
+}
+
+/// How an MCP server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum McpTransport {
+    /// Over the standard streams of a program.
+    Stdio,
+    /// Streamable HTTP.
+    #[serde(alias = "streamable-http", alias = "streamableHttp", alias = "streamable_http")]
+    Http,
+    /// The older HTTP transport, with server-sent events.
+    Sse,
+}
+
+/// How one logs in to an MCP server, where the server does not say it all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpOAuth {
+    /// The client's id, where it was registered by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The environment variable that holds the secret of that id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret_env: Option<String>,
+    /// The address of a document about the client (https), which stands for its id where the server takes that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_metadata_url: Option<String>,
+    /// The scopes to ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 /// The JSON Schema (draft 2020-12) of the configuration, for editors.

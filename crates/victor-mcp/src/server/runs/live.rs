@@ -144,7 +144,7 @@ fn note(kind: &EventKind) -> Option<String> {
         }),
         EventKind::Retrying { attempt, error, .. } => Some(format!("try {attempt} failed: {error}")),
         EventKind::Compacted { .. } => Some("the conversation was made shorter".to_owned()),
-        EventKind::Node { node, status } => Some(format!("{node}: {status}")),
+        EventKind::Node { node, status, .. } => Some(format!("{node}: {}", status.name())),
         EventKind::Warning { message } => Some(message.clone()),
         _ => None,
     }
