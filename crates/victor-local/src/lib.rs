@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 mod resolver;
+pub mod weights;
 
 pub use resolver::{Installed, Resolver};
