@@ -29,6 +29,7 @@ pub(crate) struct Tokenizer {
     inner: Inner,
     bytes: Vec<Vec<u8>>,
     control: Vec<bool>,
+    specials: Vec<(u32, String)>,
     /// Begins every prompt, where the model wants that.
     pub(crate) first: Option<u32>,
     /// The text of the first and of the last token, for templates.
@@ -55,6 +56,8 @@ impl Tokenizer {
         let added = added.into_iter().map(|text| AddedToken::from(text, true).normalized(false));
         inner.add_special_tokens(added.collect::<Vec<_>>()).map_err(|e| file.wrong(e))?;
         let control: Vec<_> = (0..texts.len()).map(|i| CONTROL.contains(&kind_of(i))).collect();
+        let mut specials: Vec<_> = (0u32..).zip(texts.iter().cloned()).filter(|(i, _)| special(*i as usize)).collect();
+        specials.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then(a.0.cmp(&b.0)));
         let letters = letters();
         let bytes = texts.iter().enumerate().map(|(i, text)| match special(i) {
             true => text.as_bytes().to_vec(),
@@ -71,6 +74,7 @@ impl Tokenizer {
             last_text: text(last),
             ends: ends(&texts, &control, last, id("tokenizer.ggml.eot_token_id")),
             control,
+            specials,
         })
     }
 
@@ -98,6 +102,11 @@ impl Tokenizer {
     /// The name of a control token, the bytes of any other.
     pub(crate) fn name(&self, token: u32) -> &[u8] {
         self.bytes.get(token as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The tokens that a text's words must not be taken for, longest name first.
+    pub(crate) fn specials(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.specials.iter().map(|(id, name)| (*id, name.as_str()))
     }
 
     /// Whether a token stands for no text.

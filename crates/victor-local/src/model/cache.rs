@@ -42,6 +42,13 @@ impl Cache {
         }
     }
 
+    /// A copy of the first `len` tokens' state.
+    pub(crate) fn head(&self, len: usize) -> Self {
+        let part = |values: &[f32]| values[..len * self.width].to_vec();
+        let layers = self.layers.iter().map(|l| LayerCache { keys: part(&l.keys), values: part(&l.values) });
+        Self { tokens: self.tokens[..len].to_vec(), layers: layers.collect(), width: self.width }
+    }
+
     /// Notes that the layers now hold these tokens too.
     pub(crate) fn extend(&mut self, tokens: &[u32]) {
         self.tokens.extend_from_slice(tokens);
