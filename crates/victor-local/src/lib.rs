@@ -3,7 +3,24 @@
 
 #![forbid(unsafe_code)]
 
+mod engine;
+mod error;
+mod gguf;
+mod grammar;
+mod model;
+mod output;
+mod prompt;
+mod provider;
+mod requantise;
 mod resolver;
+mod sample;
+mod shelf;
+mod speaker;
+mod template;
+mod tokenizer;
 pub mod weights;
 
+pub use provider::LocalProvider;
+pub use requantise::{RequantiseError, needs_requantising, requantise};
 pub use resolver::{Installed, Resolver};
+pub use sample::Sampling;

@@ -7,6 +7,8 @@ use victor_core::error::ProviderError;
 use victor_core::provider::ModelInfo;
 use victor_core::request::CallCx;
 
+use crate::sample::Sampling;
+
 /// Finds the file of a model. Implemented by the weights; tests hand in a file of their own.
 #[async_trait]
 pub trait Resolver: Send + Sync + 'static {
@@ -21,10 +23,24 @@ pub trait Resolver: Send + Sync + 'static {
 }
 
 /// A model on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Installed {
     /// The model's name in `local/NAME`.
     pub name: String,
     /// A verified GGUF file, requantised where that was needed.
     pub path: PathBuf,
+    /// Tokens of prompt and answer together; less where the model's own window is smaller.
+    pub window: u32,
+    /// Tokens of an answer where the request sets no limit.
+    pub max_output: u32,
+    /// How tokens are chosen where the request does not say.
+    pub sampling: Sampling,
+}
+
+impl Installed {
+    /// A model with the usual limits.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        let (name, path) = (name.into(), path.into());
+        Self { name, path, window: 8192, max_output: 2048, sampling: Sampling::default() }
+    }
 }

@@ -91,7 +91,7 @@ pub enum WeightsError {
     #[error("`{0}` cannot be a model's name: use letters, digits, `.`, `-` and `_`")]
     BadName(String),
     /// The name belongs to another model already.
-    #[error("a model named {0} is there already; choose another name with --name, or remove it first")]
+    #[error("the name {0} belongs to another model; choose another one with --name")]
     Taken(String),
     /// A file cannot be read or written.
     #[error("{} cannot be {doing}: {error}", .path.display())]

@@ -13,7 +13,7 @@ use super::error::WeightsError;
 use super::progress::{Progress, Silent};
 use super::pull::checksum;
 use super::record::{Record, modified};
-use super::{State, Weights};
+use super::{Entry, State, Weights};
 use crate::resolver::{Installed, Resolver};
 
 impl Weights {
@@ -75,20 +75,25 @@ impl Resolver for Weights {
             _ => ProviderErrorKind::NotConfigured,
         };
         let record = self.resolved(&name).await.map_err(|e| ProviderError::new(kind(&e), "local", e.to_string()))?;
-        Ok(Installed { name: record.name, path: record.path })
+        Ok(Installed::new(record.name, record.path))
     }
 
     fn models(&self) -> Vec<ModelInfo> {
-        let info = |name: String, context_window| ModelInfo {
-            id: name,
-            provider: "local".to_owned(),
-            context_window,
-            max_output: None,
-            features: Features { tool_calling: true, streaming: true, vision: false, thinking: false },
-            price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
-            retired: false,
-        };
-        self.entries().into_iter().map(|entry| info(entry.name, entry.known.map(|known| known.context))).collect()
+        self.entries().iter().map(info).collect()
+    }
+}
+
+/// What a door shows of a model, under the engine's own limits.
+fn info(entry: &Entry) -> ModelInfo {
+    let limits = Installed::new(entry.name.as_str(), "");
+    ModelInfo {
+        id: entry.name.clone(),
+        provider: "local".to_owned(),
+        context_window: Some(entry.known.map_or(limits.window, |known| known.context.min(limits.window))),
+        max_output: Some(limits.max_output),
+        features: Features { tool_calling: true, streaming: true, vision: false, thinking: false },
+        price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
+        retired: false,
     }
 }
 
