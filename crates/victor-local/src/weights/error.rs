@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use victor_core::error::ConfigurationError;
+
 use super::size;
 
 /// A model that cannot be had or used.
@@ -116,6 +118,16 @@ pub enum WeightsError {
 impl WeightsError {
     pub(super) fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::File { path: path.to_owned(), doing, error }
+    }
+}
+
+impl From<WeightsError> for ConfigurationError {
+    fn from(error: WeightsError) -> Self {
+        let code = match &error {
+            WeightsError::Unknown { .. } => "MODEL_NOT_FOUND",
+            _ => "PROVIDER_NOT_CONFIGURED",
+        };
+        Self::with_code(code, error.to_string())
     }
 }
 

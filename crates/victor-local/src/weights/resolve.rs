@@ -54,7 +54,11 @@ impl Weights {
         Ok(record)
     }
 
-    fn record(&self, name: &str) -> Result<Record, WeightsError> {
+    /// What was installed under this name; the file is not looked at.
+    ///
+    /// # Errors
+    /// There is no such model, or it is not installed.
+    pub fn record(&self, name: &str) -> Result<Record, WeightsError> {
         match self.find(name)?.state {
             State::Installed(record) => Ok(record),
             State::Absent | State::Begun(_) => Err(WeightsError::NotInstalled(name.to_owned())),
