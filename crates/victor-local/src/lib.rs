@@ -18,8 +18,9 @@ mod shelf;
 mod speaker;
 mod template;
 mod tokenizer;
+pub mod weights;
 
 pub use provider::LocalProvider;
-pub use requantise::{RequantiseError, needs_requantising, requantise};
-pub use resolver::{Installed, Resolver};
+pub use requantise::{RequantiseError, Requantiser, needs_requantising, requantise};
+pub use resolver::{Installed, Resolver, WINDOW};
 pub use sample::Sampling;

@@ -10,6 +10,8 @@ use candle_core::{Device, Tensor};
 
 use crate::error::EngineError;
 use crate::gguf::{Gguf, Raw};
+use crate::model::Config;
+use crate::weights::Convert;
 
 /// What slow quantisations become: nearly as exact as what they were made from.
 const FAST: GgmlDType = GgmlDType::Q8_0;
@@ -17,9 +19,10 @@ const FAST: GgmlDType = GgmlDType::Q8_0;
 /// Whether a model's file holds weights that run several times faster after [`requantise`].
 ///
 /// # Errors
-/// The file is no readable GGUF file.
+/// The file is no readable GGUF file, or of a kind that the engine cannot run.
 pub fn needs_requantising(file: &Path) -> Result<bool, RequantiseError> {
     let file = Gguf::open(file)?;
+    Config::read(&file)?;
     Ok(file.tensors().iter().any(|(_, info)| is_slow(info.ggml_dtype)))
 }
 
@@ -44,6 +47,20 @@ pub fn requantise(from: &Path, to: &Path) -> Result<(), RequantiseError> {
     let mut out = BufWriter::new(File::create(to).map_err(|e| wrong(&e))?);
     gguf_file::write(&mut out, &metadata, &tensors).map_err(|e| wrong(&e))?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| wrong(&e))
+}
+
+/// [`requantise`] as the weights call it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requantiser;
+
+impl Convert for Requantiser {
+    fn needs(&self, source: &Path) -> Result<bool, String> {
+        needs_requantising(source).map_err(|e| e.to_string())
+    }
+
+    fn convert(&self, source: &Path, target: &Path) -> Result<(), String> {
+        requantise(source, target).map_err(|e| e.to_string())
+    }
 }
 
 /// Why a model's file could not be made fast.

@@ -9,7 +9,7 @@ mod rope;
 mod vector;
 
 pub(crate) use cache::Cache;
-pub(crate) use config::Config;
+pub(crate) use config::{Config, Family};
 
 use layer::{Layer, Scratch};
 use matrix::Matrix;
