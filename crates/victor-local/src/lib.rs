@@ -21,6 +21,6 @@ mod tokenizer;
 pub mod weights;
 
 pub use provider::LocalProvider;
-pub use requantise::{RequantiseError, Requantiser, needs_requantising, requantise};
-pub use resolver::{Installed, Resolver, WINDOW};
+pub use requantise::{RequantiseError, needs_requantising, requantise};
+pub use resolver::{Installed, Resolver};
 pub use sample::Sampling;

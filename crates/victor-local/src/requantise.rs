@@ -11,7 +11,6 @@ use candle_core::{Device, Tensor};
 use crate::error::EngineError;
 use crate::gguf::{Gguf, Raw};
 use crate::model::Config;
-use crate::weights::Convert;
 
 /// What slow quantisations become: nearly as exact as what they were made from.
 const FAST: GgmlDType = GgmlDType::Q8_0;
@@ -47,20 +46,6 @@ pub fn requantise(from: &Path, to: &Path) -> Result<(), RequantiseError> {
     let mut out = BufWriter::new(File::create(to).map_err(|e| wrong(&e))?);
     gguf_file::write(&mut out, &metadata, &tensors).map_err(|e| wrong(&e))?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| wrong(&e))
-}
-
-/// [`requantise`] as the weights call it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Requantiser;
-
-impl Convert for Requantiser {
-    fn needs(&self, source: &Path) -> Result<bool, String> {
-        needs_requantising(source).map_err(|e| e.to_string())
-    }
-
-    fn convert(&self, source: &Path, target: &Path) -> Result<(), String> {
-        requantise(source, target).map_err(|e| e.to_string())
-    }
 }
 
 /// Why a model's file could not be made fast.

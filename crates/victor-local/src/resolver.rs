@@ -10,9 +10,9 @@ use victor_core::request::CallCx;
 use crate::sample::Sampling;
 
 /// Tokens of prompt and answer together at most: what is kept of each takes memory, and time to read.
-pub const WINDOW: u32 = 8192;
+const WINDOW: u32 = 8192;
 /// Tokens of an answer where the request sets no limit.
-pub(crate) const MAX_OUTPUT: u32 = 2048;
+const MAX_OUTPUT: u32 = 2048;
 
 /// Finds the file of a model. Implemented by the weights; tests hand in a file of their own.
 #[async_trait]

@@ -23,6 +23,8 @@ mod home;
 mod instructions;
 mod keyring;
 mod keys;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod log;
 mod outputs;
 mod platform;

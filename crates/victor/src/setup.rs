@@ -141,7 +141,33 @@ impl Setup {
     /// As [`Providers::new`].
     pub fn providers(&self) -> Result<Arc<Providers>, ConfigurationError> {
         let providers = Providers::new(&self.settings.config, &self.options.env, Arc::new(self.keys.clone()))?;
+        #[cfg(feature = "local")]
+        let providers = providers.with_embedded(Arc::new(crate::local::Local::new(self.weights())));
         Ok(Arc::new(providers))
+    }
+
+    /// The models that run in this process: which are here, and the way to more.
+    #[cfg(feature = "local")]
+    #[must_use]
+    pub fn weights(&self) -> crate::local::Weights {
+        crate::local::weights(&self.place.home, &self.options.env)
+    }
+
+    /// The choice of the flags, else of the profile; the registry knows the rest.
+    #[must_use]
+    pub fn selector(&self) -> Selector {
+        let spec = self.spec();
+        let config = &self.settings.config;
+        let named = spec.profile.as_ref().or(config.profile.as_ref());
+        let profile = named.and_then(|name| config.profiles.get(name));
+        profile.map_or(spec.selector.clone(), |profile| spec.over(profile).selector)
+    }
+
+    /// Whether nobody chose a provider or a model, so that the documented order did.
+    #[must_use]
+    pub fn leaves_model_open(&self) -> bool {
+        let config = &self.settings.config;
+        self.selector() == Selector::default() && config.provider.is_none() && config.model.is_none()
     }
 
     /// The store of sessions; the file is opened when it is first used.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use victor_core::error::ConfigurationError;
+
 use super::size;
 
 /// A model that cannot be had or used.
@@ -91,7 +93,7 @@ pub enum WeightsError {
     #[error("`{0}` cannot be a model's name: use letters, digits, `.`, `-` and `_`")]
     BadName(String),
     /// The name belongs to another model already.
-    #[error("a model named {0} is there already; choose another name with --name, or remove it first")]
+    #[error("the name {0} belongs to another model; choose another one with --name")]
     Taken(String),
     /// A file cannot be read or written.
     #[error("{} cannot be {doing}: {error}", .path.display())]
@@ -116,6 +118,16 @@ pub enum WeightsError {
 impl WeightsError {
     pub(super) fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::File { path: path.to_owned(), doing, error }
+    }
+}
+
+impl From<WeightsError> for ConfigurationError {
+    fn from(error: WeightsError) -> Self {
+        let code = match &error {
+            WeightsError::Unknown { .. } => "MODEL_NOT_FOUND",
+            _ => "PROVIDER_NOT_CONFIGURED",
+        };
+        Self::with_code(code, error.to_string())
     }
 }
 

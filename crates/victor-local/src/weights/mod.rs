@@ -5,6 +5,7 @@
 //! converted where the engine needs that, and renamed; a record says what was installed. One process at a time
 //! fetches a model.
 
+mod convert;
 mod disk;
 mod download;
 mod error;
@@ -24,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use convert::{Convert, Requantise};
 pub use disk::Room;
 pub use download::Patience;
 pub use error::WeightsError;
@@ -39,21 +41,6 @@ use http::{Http, Network};
 
 /// The address of Hugging Face.
 pub const HUGGING_FACE: &str = "https://huggingface.co";
-
-/// Turns a file into what the engine runs fast.
-pub trait Convert: Send + Sync + 'static {
-    /// Whether `source` has to be converted; it is used as it is otherwise.
-    ///
-    /// # Errors
-    /// The engine cannot use the file: says why.
-    fn needs(&self, source: &Path) -> Result<bool, String>;
-
-    /// Writes the converted file to `target`.
-    ///
-    /// # Errors
-    /// It cannot be written, or `source` cannot be used.
-    fn convert(&self, source: &Path, target: &Path) -> Result<(), String>;
-}
 
 /// What fetching needs of the world; tests hand in their own.
 #[derive(Clone)]
@@ -74,14 +61,13 @@ pub struct Means {
     pub closed: Option<String>,
 }
 
-impl Means {
-    /// The network and the programs of this machine, with the engine's conversion.
-    #[must_use]
-    pub fn new(convert: Arc<dyn Convert>) -> Self {
+impl Default for Means {
+    /// The network, the programs and the disk of this machine, with the engine's conversion.
+    fn default() -> Self {
         Self {
             http: Arc::new(Network::default()),
             runner: Arc::new(Programs),
-            convert,
+            convert: Arc::new(Requantise),
             room: Arc::new(disk::Disk),
             endpoint: HUGGING_FACE.to_owned(),
             patience: Patience::default(),

@@ -32,6 +32,7 @@ pub enum Wanted {
     /// A model of the list, from its sources.
     Known(&'static KnownModel),
     /// A GGUF file that is on this machine already. It stays where it is; it is copied only where it is converted.
+    /// Under the name of a model of the list it has to be that model's file.
     File {
         /// The file.
         path: PathBuf,
@@ -104,9 +105,9 @@ impl Weights {
         if name.is_empty() || name_of(&name) != name {
             return Err(WeightsError::BadName(name));
         }
-        match self.known(&name) {
-            Some(_) => Err(WeightsError::Taken(name)),
-            None => Ok(name),
+        match (wanted, self.known(&name)) {
+            (Wanted::Url { .. }, Some(_)) => Err(WeightsError::Taken(name)),
+            _ => Ok(name),
         }
     }
 
@@ -237,9 +238,12 @@ impl Weights {
         let path = path.canonicalize().map_err(WeightsError::file(path, "read"))?;
         is_gguf(&path)?;
         let sha256 = checksum(&path, progress).await?;
-        if let State::Installed(record) = self.state(name)
-            && record.source_sha256 != sha256
-        {
+        let taken = match (self.known(name), self.state(name)) {
+            (Some(known), _) => known.sha256 != sha256,
+            (None, State::Installed(record)) => record.source_sha256 != sha256,
+            (None, State::Absent | State::Begun(_) | State::Broken(_)) => false,
+        };
+        if taken {
             return Err(WeightsError::Taken(name.to_owned()));
         }
         Ok(Fetched { source: path.display().to_string(), path, sha256, own: true })

@@ -13,8 +13,8 @@ use super::error::WeightsError;
 use super::progress::{Progress, Silent};
 use super::pull::checksum;
 use super::record::{Record, modified};
-use super::{KnownModel, State, Weights};
-use crate::resolver::{Installed, MAX_OUTPUT, Resolver, WINDOW};
+use super::{Entry, State, Weights};
+use crate::resolver::{Installed, Resolver};
 
 impl Weights {
     /// The installed model of this name. Its file is read whole only when its size or time is not the one recorded.
@@ -54,7 +54,11 @@ impl Weights {
         Ok(record)
     }
 
-    fn record(&self, name: &str) -> Result<Record, WeightsError> {
+    /// What was installed under this name; the file is not looked at.
+    ///
+    /// # Errors
+    /// There is no such model, or it is not installed.
+    pub fn record(&self, name: &str) -> Result<Record, WeightsError> {
         match self.find(name)?.state {
             State::Installed(record) => Ok(record),
             State::Absent | State::Begun(_) => Err(WeightsError::NotInstalled(name.to_owned())),
@@ -79,22 +83,27 @@ impl Resolver for Weights {
     }
 
     fn models(&self) -> Vec<ModelInfo> {
-        let info = |name: String, known: Option<&KnownModel>| ModelInfo {
-            id: name,
-            provider: "local".to_owned(),
-            context_window: Some(known.map_or(WINDOW, |known| known.context.min(WINDOW))),
-            max_output: Some(MAX_OUTPUT),
-            features: Features {
-                // The tiny one names the wrong tool more often than the right one.
-                tool_calling: known.is_none_or(|known| !known.demonstration),
-                streaming: true,
-                vision: false,
-                thinking: false,
-            },
-            price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
-            retired: false,
-        };
-        self.entries().into_iter().map(|entry| info(entry.name, entry.known)).collect()
+        self.entries().iter().map(info).collect()
+    }
+}
+
+/// What a door shows of a model, under the engine's own limits.
+fn info(entry: &Entry) -> ModelInfo {
+    let limits = Installed::new(entry.name.as_str(), "");
+    ModelInfo {
+        id: entry.name.clone(),
+        provider: "local".to_owned(),
+        context_window: Some(entry.known.map_or(limits.window, |known| known.context.min(limits.window))),
+        max_output: Some(limits.max_output),
+        features: Features {
+            // The tiny ones name the wrong tool about as often as the right one.
+            tool_calling: entry.known.is_none_or(|known| !known.demonstration),
+            streaming: true,
+            vision: false,
+            thinking: false,
+        },
+        price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
+        retired: false,
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use victor_core::error::ProviderErrorKind;
 use victor_core::request::CallCx;
 use victor_local::weights::{Progress, Silent, State, Step, Wanted, WeightsError};
-use victor_local::{Installed, Resolver};
+use victor_local::Resolver;
 
 use crate::server::Server;
 use crate::world::{Doubling, World, model, sha256};
@@ -27,7 +27,7 @@ async fn a_file_that_changed_is_refused_and_one_that_was_touched_is_not() {
     let world = World::serving(server.address());
     let path = world.pull().await.unwrap().record.path;
     let found = world.weights().resolve("tiny", &cx()).await.unwrap();
-    assert_eq!(found, Installed { name: "tiny".to_owned(), path: path.clone() });
+    assert_eq!((found.name.as_str(), &found.path), ("tiny", &path));
 
     let before = world.weights().resolved("tiny").await.unwrap().modified;
     File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -104,7 +104,10 @@ async fn what_is_no_model_or_has_no_good_name_is_refused() {
     for name in ["../up", "a/b", "", "Big"] {
         assert!(refused(good.clone(), Some(name)).await.contains("cannot be a model's name"), "{name}");
     }
-    assert!(refused(good.clone(), Some("tiny")).await.contains("--name"), "a name of the list was taken");
+    let tiny = refused(world.file("big.gguf", b"GGUF another one"), Some("tiny")).await;
+    assert!(tiny.contains("--name"), "a name of the list was taken: {tiny}");
+    world.pull_wanted(&Wanted::File { path: good.clone(), name: Some("tiny".to_owned()) }).await.unwrap();
+    world.weights().verify("tiny", &silent()).await.unwrap();
     world.pull_wanted(&Wanted::File { path: good, name: None }).await.unwrap();
     let other = world.file("other.gguf", b"GGUF another one");
     assert!(refused(other, Some("m")).await.contains("--name"));

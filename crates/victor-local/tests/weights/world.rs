@@ -63,10 +63,13 @@ impl World {
             offered: true,
             sources,
         };
-        let mut means = Means::new(Arc::new(Plain));
-        means.runner = Arc::new(Scripted::default());
-        means.patience = Patience { silence: Duration::from_secs(20), tries: 3, pause: Duration::ZERO };
-        means.endpoint = "http://127.0.0.1:9".to_owned();
+        let means = Means {
+            convert: Arc::new(Plain),
+            runner: Arc::new(Scripted::default()),
+            patience: Patience { silence: Duration::from_secs(20), tries: 3, pause: Duration::ZERO },
+            endpoint: "http://127.0.0.1:9".to_owned(),
+            ..Means::default()
+        };
         Self { folder: tempfile::tempdir().unwrap(), means, known: Box::leak(Box::new([known])), ear: Arc::default() }
     }
 
