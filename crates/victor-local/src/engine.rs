@@ -22,7 +22,8 @@ pub(crate) type Piece = Result<Chunk, ProviderError>;
 /// One request, and where its answer goes.
 pub(crate) struct Job {
     pub(crate) request: Request,
-    pub(crate) sampling: Sampling,
+    /// `None` for what suits the model.
+    pub(crate) sampling: Option<Sampling>,
     pub(crate) window: usize,
     pub(crate) max_output: usize,
     pub(crate) out: tokio::sync::mpsc::Sender<Piece>,

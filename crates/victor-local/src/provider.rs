@@ -7,12 +7,11 @@ use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 use victor_core::error::ProviderError;
 use victor_core::provider::{ChunkStream, Health, ModelInfo, Provider};
-use victor_core::request::{CallCx, Params, Request};
+use victor_core::request::{CallCx, Request};
 
 use crate::engine::{Engine, Job, Piece};
 use crate::error::NAME;
 use crate::resolver::{Installed, Resolver};
-use crate::sample::Sampling;
 
 /// Chunks beside the pieces of the answer's text: start, usage, stop, and what holds back and comes at the end.
 const SPARE: usize = 16;
@@ -70,7 +69,7 @@ impl Provider for LocalProvider {
         let (out, pieces) = mpsc::channel(max_output.min(window) * PER_TOKEN + SPARE);
         let job = Job {
             request: request.clone(),
-            sampling: sampling(&request.params, &installed.sampling),
+            sampling: installed.sampling,
             window,
             max_output,
             out,
@@ -93,17 +92,6 @@ impl Provider for LocalProvider {
 
     fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// What the request says of sampling, over the model's own settings.
-fn sampling(params: &Params, own: &Sampling) -> Sampling {
-    #[expect(clippy::cast_possible_truncation, reason = "a few digits are enough")]
-    let number = |value: Option<f64>, own: f32| value.map_or(own, |v| v as f32);
-    Sampling {
-        temperature: number(params.temperature, own.temperature),
-        top_p: number(params.top_p, own.top_p),
-        ..*own
     }
 }
 

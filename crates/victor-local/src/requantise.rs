@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::EngineError;
 use crate::gguf::{Gguf, Raw};
+use crate::model::Config;
 
 /// What slow quantisations become: nearly as exact as what they were made from.
 const FAST: GgmlDType = GgmlDType::Q8_0;
@@ -17,9 +18,10 @@ const FAST: GgmlDType = GgmlDType::Q8_0;
 /// Whether a model's file holds weights that run several times faster after [`requantise`].
 ///
 /// # Errors
-/// The file is no readable GGUF file.
+/// The file is no readable GGUF file, or of a kind that the engine cannot run.
 pub fn needs_requantising(file: &Path) -> Result<bool, RequantiseError> {
     let file = Gguf::open(file)?;
+    Config::read(&file)?;
     Ok(file.tensors().iter().any(|(_, info)| is_slow(info.ggml_dtype)))
 }
 

@@ -9,6 +9,11 @@ use victor_core::request::CallCx;
 
 use crate::sample::Sampling;
 
+/// Tokens of prompt and answer together at most: what is kept of each takes memory, and time to read.
+const WINDOW: u32 = 8192;
+/// Tokens of an answer where the request sets no limit.
+const MAX_OUTPUT: u32 = 2048;
+
 /// Finds the file of a model. Implemented by the weights; tests hand in a file of their own.
 #[async_trait]
 pub trait Resolver: Send + Sync + 'static {
@@ -33,14 +38,14 @@ pub struct Installed {
     pub window: u32,
     /// Tokens of an answer where the request sets no limit.
     pub max_output: u32,
-    /// How tokens are chosen where the request does not say.
-    pub sampling: Sampling,
+    /// How tokens are chosen where the request does not say; what suits the model's family where this is `None`.
+    pub sampling: Option<Sampling>,
 }
 
 impl Installed {
     /// A model with the usual limits.
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         let (name, path) = (name.into(), path.into());
-        Self { name, path, window: 8192, max_output: 2048, sampling: Sampling::default() }
+        Self { name, path, window: WINDOW, max_output: MAX_OUTPUT, sampling: None }
     }
 }

@@ -1,6 +1,9 @@
 //! Which token comes next: scores to one choice. The same seed and the same scores give the same choice.
 
+use victor_core::request::Params;
+
 use crate::error::EngineError;
+use crate::model::Family;
 
 /// How a token is chosen. The default takes the most likely one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +29,29 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// What suits a family of models, by the words of who made them.
+    pub(crate) fn of(family: Family, thinks: bool) -> Self {
+        let all = Self::default();
+        match family {
+            // The penalty keeps the tiny ones from saying the same for ever.
+            Family::Llama => Self { temperature: 0.2, top_p: 0.9, repetition_penalty: 1.1, ..all },
+            Family::Qwen2 => Self { temperature: 0.7, top_p: 0.8, top_k: 20, repetition_penalty: 1.05, ..all },
+            Family::Qwen3 if thinks => Self { temperature: 0.6, top_p: 0.95, top_k: 20, ..all },
+            Family::Qwen3 => Self { temperature: 0.7, top_p: 0.8, top_k: 20, ..all },
+        }
+    }
+
+    /// What a request says, over this.
+    pub(crate) fn under(self, params: &Params) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a few digits are enough")]
+        let number = |value: Option<f64>, own: f32| value.map_or(own, |v| v as f32);
+        Self {
+            temperature: number(params.temperature, self.temperature),
+            top_p: number(params.top_p, self.top_p),
+            ..self
+        }
+    }
+
     /// Checks that the numbers make sense.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         let wrong = |what: &str| Err(EngineError::Request(what.to_owned()));

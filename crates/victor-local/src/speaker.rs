@@ -14,7 +14,7 @@ use crate::grammar::{Rule, Rules};
 use crate::model::Model;
 use crate::output::{Output, Turn};
 use crate::prompt;
-use crate::sample::Sampler;
+use crate::sample::{Sampler, Sampling};
 use crate::shelf::Shelf;
 use crate::template::Template;
 use crate::tokenizer::{Specials, Tokenizer};
@@ -62,9 +62,11 @@ impl Speaker {
 
     /// Answers a request, piece by piece.
     pub(crate) fn answer(&mut self, job: &Job) -> Result<(), EngineError> {
-        job.sampling.check()?;
         let rule = self.rule(job)?;
         let mut prompt = prompt::prompt(&job.request, &self.template, &self.tokenizer)?;
+        let own = job.sampling.unwrap_or_else(|| Sampling::of(self.model.config().family, prompt.thinks));
+        let sampling = own.under(&job.request.params);
+        sampling.check()?;
         let calls = !matches!(rule, Rule::Free);
         let mut output = Output::new(&job.request.params.stop, calls);
         if let Rule::Always { start, .. } = &rule {
@@ -81,7 +83,7 @@ impl Speaker {
         let mut answer = Answer {
             job,
             tokenizer: &self.tokenizer,
-            sampler: Sampler::new(job.sampling),
+            sampler: Sampler::new(sampling),
             rule,
             output,
             said: Vec::new(),
@@ -133,7 +135,9 @@ impl Answer<'_> {
                 }
             });
         }
-        let chosen = self.sampler.choose(scores, &self.said);
+        // Rules repeat themselves: braces, quotes, names.
+        let said = if ruled { &[] } else { self.said.as_slice() };
+        let chosen = self.sampler.choose(scores, said);
         let token = chosen.ok_or_else(|| EngineError::Internal("the model gives no usable scores".to_owned()))?;
         let mut tokens = vec![token];
         self.said.push(token);

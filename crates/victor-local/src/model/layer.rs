@@ -1,10 +1,13 @@
 //! One transformer layer: its weights, and what it does to a batch of positions.
 
+use rayon::ThreadPool;
+
 use super::attention::attend;
 use super::cache::LayerCache;
 use super::config::{Config, Family};
-use super::matrix::Matrix;
+use super::matrix::{Input, Matrix};
 use super::rope::Rotation;
+use super::simd::widely;
 use super::vector::{add, norm_rows, swiglu};
 use crate::error::EngineError;
 use crate::gguf::Gguf;
@@ -29,15 +32,22 @@ struct Projection {
     norm: Option<Vec<f32>>,
 }
 
+/// What all layers share.
+pub(super) struct Machine<'a> {
+    pub(super) config: &'a Config,
+    pub(super) rotation: &'a Rotation,
+    pub(super) pool: Option<&'a ThreadPool>,
+}
+
 /// Room for the values between the steps, reused from layer to layer.
 #[derive(Default)]
 pub(super) struct Scratch {
-    pub(super) normed: Vec<f32>,
+    pub(super) normed: Input,
     query: Vec<f32>,
     key: Vec<f32>,
     value: Vec<f32>,
-    mixed: Vec<f32>,
-    gate: Vec<f32>,
+    mixed: Input,
+    gate: Input,
     up: Vec<f32>,
     back: Vec<f32>,
     scores: Vec<f32>,
@@ -64,30 +74,34 @@ impl Layer {
     /// Takes the positions in `x` one layer further; their keys and values go into the cache.
     pub(super) fn forward(
         &self,
-        config: &Config,
-        rotation: &Rotation,
+        machine: &Machine<'_>,
         cache: &mut LayerCache,
         x: &mut [f32],
         room: &mut Scratch,
     ) -> Result<(), EngineError> {
-        norm_rows(x, &self.attention_norm, config.epsilon, &mut room.normed);
-        self.query.apply(config, &room.normed, &mut room.query)?;
-        self.key.apply(config, &room.normed, &mut room.key)?;
-        self.value.apply(config, &room.normed, &mut room.value)?;
-        rotation.turn(&mut room.query, config.heads * config.head);
-        rotation.turn(&mut room.key, config.kv_width());
+        let (config, pool) = (machine.config, machine.pool);
+        widely(|| norm_rows(x, &self.attention_norm, config.epsilon, &mut room.normed.rows));
+        room.normed.prepare();
+        self.query.apply(machine, &room.normed, &mut room.query)?;
+        self.key.apply(machine, &room.normed, &mut room.key)?;
+        self.value.apply(machine, &room.normed, &mut room.value)?;
+        machine.rotation.turn(&mut room.query, config.heads * config.head);
+        machine.rotation.turn(&mut room.key, config.kv_width());
         cache.keys.extend_from_slice(&room.key);
         cache.values.extend_from_slice(&room.value);
-        attend(config, &room.query, cache, &mut room.mixed, &mut room.scores);
-        product(&self.output, &room.mixed, &mut room.back)?;
-        add(x, &room.back);
+        widely(|| attend(config, &room.query, cache, &mut room.mixed.rows, &mut room.scores));
+        room.mixed.prepare();
+        self.output.apply(&room.mixed, &mut room.back, pool)?;
+        widely(|| add(x, &room.back));
 
-        norm_rows(x, &self.hidden_norm, config.epsilon, &mut room.normed);
-        product(&self.gate, &room.normed, &mut room.gate)?;
-        product(&self.up, &room.normed, &mut room.up)?;
-        swiglu(&mut room.gate, &room.up);
-        product(&self.down, &room.gate, &mut room.back)?;
-        add(x, &room.back);
+        widely(|| norm_rows(x, &self.hidden_norm, config.epsilon, &mut room.normed.rows));
+        room.normed.prepare();
+        self.gate.apply(&room.normed, &mut room.gate.rows, pool)?;
+        self.up.apply(&room.normed, &mut room.up, pool)?;
+        widely(|| swiglu(&mut room.gate.rows, &room.up));
+        room.gate.prepare();
+        self.down.apply(&room.gate, &mut room.back, pool)?;
+        widely(|| add(x, &room.back));
         Ok(())
     }
 }
@@ -111,22 +125,15 @@ impl Projection {
         Ok(Self { matrix, bias, norm })
     }
 
-    fn apply(&self, config: &Config, x: &[f32], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        product(&self.matrix, x, out)?;
+    fn apply(&self, machine: &Machine<'_>, x: &Input, out: &mut Vec<f32>) -> Result<(), EngineError> {
+        self.matrix.apply(x, out, machine.pool)?;
         if let Some(bias) = &self.bias {
             out.chunks_exact_mut(bias.len()).for_each(|row| add(row, bias));
         }
         if let Some(norm) = &self.norm {
             let raw = out.clone();
-            norm_rows(&raw, norm, config.epsilon, out);
+            norm_rows(&raw, norm, machine.config.epsilon, out);
         }
         Ok(())
     }
-}
-
-/// The product of a matrix with all rows of `x`, in `out`.
-fn product(matrix: &Matrix, x: &[f32], out: &mut Vec<f32>) -> Result<(), EngineError> {
-    let rows = x.len() / matrix.cols();
-    out.resize(rows * matrix.rows(), 0.0);
-    matrix.apply(x, out)
 }

@@ -5,14 +5,17 @@ mod cache;
 mod config;
 mod layer;
 mod matrix;
+mod q8;
 mod rope;
+mod simd;
 mod vector;
 
 pub(crate) use cache::Cache;
-pub(crate) use config::Config;
+pub(crate) use config::{Config, Family};
 
-use layer::{Layer, Scratch};
+use layer::{Layer, Machine, Scratch};
 use matrix::Matrix;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use rope::Rotation;
 use vector::norm_rows;
 
@@ -21,6 +24,8 @@ use crate::gguf::Gguf;
 
 /// Positions that are read in one go; a cancelled request ends between two of them.
 const BATCH: usize = 64;
+/// Threads at most.
+const THREADS: usize = 8;
 
 /// A loaded model.
 pub(crate) struct Model {
@@ -31,6 +36,8 @@ pub(crate) struct Model {
     /// `None` where the embedding serves for the output too.
     output: Option<Matrix>,
     rotation: Rotation,
+    /// `None` for one thread.
+    pool: Option<ThreadPool>,
     scratch: Scratch,
     x: Vec<f32>,
     logits: Vec<f32>,
@@ -56,6 +63,7 @@ impl Model {
             norm: file.vector("output_norm.weight")?,
             output,
             rotation: Rotation::new(&config, factors.as_deref()),
+            pool: pool()?,
             scratch: Scratch::default(),
             x: Vec::new(),
             logits: Vec::new(),
@@ -86,20 +94,32 @@ impl Model {
             self.batch(batch, cache)?;
         }
         let last = self.x.len().saturating_sub(self.config.width);
-        norm_rows(&self.x[last..], &self.norm, self.config.epsilon, &mut self.scratch.normed);
+        let normed = &mut self.scratch.normed;
+        norm_rows(&self.x[last..], &self.norm, self.config.epsilon, &mut normed.rows);
+        normed.prepare();
         let output = self.output.as_ref().unwrap_or(&self.embedding);
-        self.logits.resize(output.rows(), 0.0);
-        output.apply(&self.scratch.normed, &mut self.logits)?;
+        output.apply(normed, &mut self.logits, self.pool.as_ref())?;
         Ok(Some(&mut self.logits))
     }
 
     fn batch(&mut self, tokens: &[u32], cache: &mut Cache) -> Result<(), EngineError> {
         self.embedding.pick(tokens, &mut self.x)?;
         self.rotation.prepare(cache.len(), tokens.len());
+        let machine = Machine { config: &self.config, rotation: &self.rotation, pool: self.pool.as_ref() };
         for (i, layer) in self.layers.iter().enumerate() {
-            layer.forward(&self.config, &self.rotation, cache.layer(i), &mut self.x, &mut self.scratch)?;
+            layer.forward(&machine, cache.layer(i), &mut self.x, &mut self.scratch)?;
         }
         cache.extend(tokens);
         Ok(())
     }
+}
+
+/// Threads for the products: one core is left to the rest of the program, and small models gain nothing from many.
+fn pool() -> Result<Option<ThreadPool>, EngineError> {
+    let threads = num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS);
+    if threads == 1 {
+        return Ok(None);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("model {i}")).build();
+    pool.map(Some).map_err(|e| EngineError::Internal(format!("no threads for the model: {e}")))
 }

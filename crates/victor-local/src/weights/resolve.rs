@@ -95,7 +95,13 @@ fn info(entry: &Entry) -> ModelInfo {
         provider: "local".to_owned(),
         context_window: Some(entry.known.map_or(limits.window, |known| known.context.min(limits.window))),
         max_output: Some(limits.max_output),
-        features: Features { tool_calling: true, streaming: true, vision: false, thinking: false },
+        features: Features {
+            // The tiny ones name the wrong tool about as often as the right one.
+            tool_calling: entry.known.is_none_or(|known| !known.demonstration),
+            streaming: true,
+            vision: false,
+            thinking: false,
+        },
         price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
         retired: false,
     }
