@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all tests of the workspace, after what they need is there.
 //! What cannot run on this machine is named at the end, never passed over in silence.
 
-use crate::sh;
+use crate::{model, sh};
 
 /// A program of the system that tests use.
 struct Need {
@@ -42,6 +42,7 @@ const NEEDS: [Need; 3] = [
 /// Runs the tests; `args` go to the test runner.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut gaps = provide()?;
+    gaps.extend(model::provide());
     let nextest = nextest();
     if !nextest {
         gaps.push("cargo-nextest: not there and not installable; `cargo test` ran the tests instead".to_owned());

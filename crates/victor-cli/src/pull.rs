@@ -90,6 +90,15 @@ async fn offer(
     fetch(app, &weights, &wanted, signals).await.map(drop)
 }
 
+/// Fetches the best model that is to be had, where the user has just asked for it.
+///
+/// # Errors
+/// None can be had.
+pub(crate) async fn offered(app: &App, setup: &Setup) -> Result<(), Failure> {
+    let weights = setup.weights();
+    fetch(app, &weights, &offers(&weights), &mut Signals::new()?).await.map(drop)
+}
+
 async fn ask(weights: &Weights, wanted: &[Wanted], signals: &mut Signals) -> Result<bool, Failure> {
     let what = match wanted {
         [Wanted::Known(known)] => format!("{}, {}", known.name, local::download(known)),
