@@ -11,6 +11,9 @@ mod model;
 mod output;
 mod prompt;
 mod provider;
+#[cfg(test)]
+#[path = "../tests/engine/real.rs"]
+mod real;
 mod requantise;
 mod resolver;
 mod sample;

@@ -259,3 +259,6 @@ fn unfinished(bytes: &[u8]) -> bool {
     };
     bytes.len() < length
 }
+
+#[cfg(test)]
+mod tests;

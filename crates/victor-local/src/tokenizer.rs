@@ -42,6 +42,11 @@ pub(crate) struct Tokenizer {
 impl Tokenizer {
     /// Reads the tokenizer out of a model's file.
     pub(crate) fn read(file: &Gguf) -> Result<Self, EngineError> {
+        Self::split_as(file, file.text("tokenizer.ggml.pre").unwrap_or("gpt-2"))
+    }
+
+    /// Reads the tokenizer, with a way of splitting texts by GGUF's name for it.
+    fn split_as(file: &Gguf, way: &str) -> Result<Self, EngineError> {
         let kind = file.text("tokenizer.ggml.model").unwrap_or_default();
         if kind != "gpt2" {
             return Err(file.wrong(format!("tokenizers of the kind `{kind}` are not supported; byte-level BPE is")));
@@ -49,8 +54,8 @@ impl Tokenizer {
         let texts = file.texts("tokenizer.ggml.tokens").ok_or_else(|| file.wrong("it holds no tokens"))?;
         let kinds = file.numbers("tokenizer.ggml.token_type").unwrap_or_default();
         let kind_of = |i: usize| kinds.get(i).copied().unwrap_or(1);
-        let mut inner = Inner::new(bpe(file, &texts)?);
-        split(file, &mut inner)?;
+        let mut inner = Inner::new(bpe(file, way, &texts)?);
+        split(file, way, &mut inner)?;
         let special = |i: usize| CONTROL.contains(&kind_of(i)) || kind_of(i) == ADDED;
         let added: Vec<_> = (0..texts.len()).filter(|i| special(*i)).map(|i| texts[i].clone()).collect();
         let added = added.into_iter().map(|text| AddedToken::from(text, true).normalized(false));
@@ -129,32 +134,31 @@ pub(crate) enum Specials {
     AsText,
 }
 
-fn bpe(file: &Gguf, texts: &[String]) -> Result<BPE, EngineError> {
+fn bpe(file: &Gguf, way: &str, texts: &[String]) -> Result<BPE, EngineError> {
     let merges = file.texts("tokenizer.ggml.merges").ok_or_else(|| file.wrong("its tokenizer holds no merges"))?;
     let merges = merges.iter().map(|m| m.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())));
     let merges = merges.collect::<Option<Vec<_>>>().ok_or_else(|| file.wrong("a merge of its tokenizer is no pair"))?;
     let ids = (0u32..).zip(texts).map(|(id, text)| (text.clone(), id)).collect::<HashMap<_, _>>();
-    let whole_words = file.text("tokenizer.ggml.pre") == Some("llama-bpe");
+    let whole_words = way == "llama-bpe";
     let builder = BPE::builder().vocab_and_merges(ids.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges);
     builder.ignore_merges(whole_words).build().map_err(|e| file.wrong(e))
 }
 
 /// How text is split before tokens are looked for. candle's own reading adds a space before the text.
-fn split(file: &Gguf, inner: &mut Inner) -> Result<(), EngineError> {
-    let pre = file.text("tokenizer.ggml.pre").unwrap_or("gpt-2");
+fn split(file: &Gguf, way: &str, inner: &mut Inner) -> Result<(), EngineError> {
     let bytes = |by_words| PreTokenizerWrapper::from(ByteLevel::new(false, true, by_words));
     let regex = |pattern: &str| -> Result<PreTokenizerWrapper, EngineError> {
         let split = Split::new(SplitPattern::Regex(pattern.into()), SplitDelimiterBehavior::Isolated, false);
         Ok(split.map_err(|e| file.wrong(e))?.into())
     };
-    let steps = match pre {
+    let steps = match way {
         "smollm" => vec![Digits::new(true).into(), bytes(true)],
         "qwen2" => vec![regex(QWEN2)?, bytes(false)],
         "llama-bpe" | "llama3" => vec![regex(LLAMA3)?, bytes(false)],
         "gpt-2" | "gpt2" => vec![bytes(true)],
         other => return Err(file.wrong(format!("text is split the way `{other}`, which is not supported"))),
     };
-    if pre == "qwen2" {
+    if way == "qwen2" {
         inner.with_normalizer(Some(NFC)).map_err(|e| file.wrong(e))?;
     }
     inner.with_pre_tokenizer(Some(Sequence::new(steps)));
@@ -190,3 +194,6 @@ fn plain(text: &str, letters: &HashMap<char, u8>) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests;

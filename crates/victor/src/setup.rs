@@ -214,6 +214,7 @@ impl Setup {
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        let short = instructions.clone();
         let mut builder = Runtime::builder()
             .clock(SystemClock)
             .providers(self.providers()?)
@@ -223,6 +224,7 @@ impl Setup {
             .hook(Arc::new(HomeGuard::new(&self.place.home)))
             .defaults(self.defaults())
             .profiles(self.settings.config.profiles.clone())
+            .short_instructions(move |mode| short.short_prompt(mode))
             .instructions(move |mode| instructions.prompt(mode))
             .holder(format!("victor (process {})", std::process::id()));
         let store = match self.options.save {

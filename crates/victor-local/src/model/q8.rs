@@ -14,8 +14,6 @@ pub(super) const BLOCK: usize = 32;
 const BYTES: usize = 2 + BLOCK;
 /// Rows of activations that share one look at a row of weights.
 const TILE: usize = 4;
-/// Scales that are multiplied at once.
-const SCALES: usize = 16;
 /// Rows of weights that one thread takes at a time.
 const ROWS: usize = 64;
 
@@ -83,6 +81,14 @@ impl Q8 {
         }
     }
 
+    /// The values and scales of a row.
+    #[inline(always)]
+    fn row(&self, row: usize) -> (&[[i8; BLOCK]], &[f32]) {
+        let blocks = self.cols / BLOCK;
+        let part = row * blocks..(row + 1) * blocks;
+        (&self.values[part.clone()], &self.scales[part])
+    }
+
     fn some(&self, x: &Activations, out: &mut [f32], count: usize, first: usize) {
         self.part(&x.values, &x.scales, out, count, first);
     }
@@ -105,25 +111,18 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Does it with these registers.
+    /// Does it with these registers: by tiles, whose sums all stay in registers.
     #[inline(always)]
     pub(super) fn run<V: Vectors>(self, vectors: V) {
         let blocks = self.weights.cols / BLOCK;
         let tiles = self.values.chunks(TILE * blocks).zip(self.scales.chunks(TILE * blocks));
         for ((values, scales), out) in tiles.zip(self.out.chunks_mut(TILE * self.count)) {
-            for i in 0..self.count {
-                let row = (self.first + i) * blocks..(self.first + i + 1) * blocks;
-                let weights = (&self.weights.values[row.clone()], &self.weights.scales[row]);
-                let mut place = out.iter_mut().skip(i).step_by(self.count);
-                if values.len() == TILE * blocks {
-                    let sums = dots::<V, TILE>(vectors, weights, (values, scales), blocks);
-                    place.zip(sums).for_each(|(place, sum)| *place = sum);
-                } else {
-                    for x in values.chunks_exact(blocks).zip(scales.chunks_exact(blocks)) {
-                        let [sum] = dots::<V, 1>(vectors, weights, x, blocks);
-                        if let Some(place) = place.next() {
-                            *place = sum;
-                        }
+            let rows = Rows { values, scales, blocks };
+            match rows.values.len() / blocks {
+                TILE => tile::<V, 2, TILE>(vectors, self.weights, rows, out, self.first),
+                _ => {
+                    for (i, out) in out.chunks_exact_mut(self.count).enumerate() {
+                        tile::<V, TILE, 1>(vectors, self.weights, rows.at(i), out, self.first);
                     }
                 }
             }
@@ -131,33 +130,67 @@ impl Work<'_> {
     }
 }
 
-/// One row of weights times `N` rows of activations.
-#[inline(always)]
-fn dots<V: Vectors, const N: usize>(
-    vectors: V,
-    (weights, weight_scales): (&[[i8; BLOCK]], &[f32]),
-    (values, scales): (&[[i16; BLOCK]], &[f32]),
+/// Rows of activations.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [[i16; BLOCK]],
+    scales: &'a [f32],
     blocks: usize,
-) -> [f32; N] {
-    let mut sums = [vectors.zero(); N];
+}
+
+impl<'a> Rows<'a> {
+    #[inline(always)]
+    fn at(self, i: usize) -> Rows<'a> {
+        let part = i * self.blocks..(i + 1) * self.blocks;
+        Self { values: &self.values[part.clone()], scales: &self.scales[part], blocks: self.blocks }
+    }
+}
+
+/// `N` rows of activations times all rows of weights from `first` on that `out` has room for, `R` at a time.
+#[inline(always)]
+fn tile<V: Vectors, const R: usize, const N: usize>(
+    vectors: V,
+    weights: &Q8,
+    rows: Rows<'_>,
+    out: &mut [f32],
+    first: usize,
+) {
+    let count = out.len() / N;
+    let rows: [Rows<'_>; N] = std::array::from_fn(|n| rows.at(n));
     let mut at = 0;
-    while at < blocks {
-        let count = SCALES.min(blocks - at);
-        let mut factors = [[0.0; SCALES]; N];
-        for (n, factors) in factors.iter_mut().enumerate() {
-            let here = &scales[n * blocks + at..n * blocks + at + count];
-            let pairs = here.iter().zip(&weight_scales[at..at + count]);
-            factors.iter_mut().zip(pairs).for_each(|(f, (a, b))| *f = a * b);
+    while at + R <= count {
+        let sums: [[f32; N]; R] = dots(vectors, std::array::from_fn(|r| weights.row(first + at + r)), rows);
+        for (r, sums) in sums.iter().enumerate() {
+            (0..N).for_each(|n| out[n * count + at + r] = sums[n]);
         }
-        for (i, weights) in weights[at..at + count].iter().enumerate() {
-            let wide = vectors.widen(weights);
-            for n in 0..N {
-                sums[n] = vectors.add(sums[n], wide, &values[n * blocks + at + i], factors[n][i]);
+        at += R;
+    }
+    for i in at..count {
+        let [sums]: [[f32; N]; 1] = dots(vectors, [weights.row(first + i)], rows);
+        (0..N).for_each(|n| out[n * count + i] = sums[n]);
+    }
+}
+
+/// Rows of weights times rows of activations.
+#[inline(always)]
+fn dots<V: Vectors, const R: usize, const N: usize>(
+    vectors: V,
+    weights: [(&[[i8; BLOCK]], &[f32]); R],
+    rows: [Rows<'_>; N],
+) -> [[f32; N]; R] {
+    let blocks = rows[0].blocks;
+    let weights = weights.map(|(values, scales)| (&values[..blocks], &scales[..blocks]));
+    let rows = rows.map(|row| (&row.values[..blocks], &row.scales[..blocks]));
+    let mut sums = [[vectors.zero(); N]; R];
+    for i in 0..blocks {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let wide = vectors.widen(&weights[r].0[i]);
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = vectors.add(*sum, wide, &rows[n].0[i], weights[r].1[i] * rows[n].1[i]);
             }
         }
-        at += count;
     }
-    sums.map(|sum| vectors.sum(sum))
+    sums.map(|sums| sums.map(|sum| vectors.sum(sum)))
 }
 
 impl Activations {

@@ -66,7 +66,7 @@ impl Vectors for V4 {
 
     #[inline(always)]
     fn sum(self, sum: f32x16) -> f32 {
-        pulp::cast::<_, [f32; 16]>(sum).iter().sum()
+        self.reduce_sum_f32s(sum)
     }
 }
 
@@ -95,6 +95,6 @@ impl Vectors for V3 {
 
     #[inline(always)]
     fn sum(self, sum: f32x8) -> f32 {
-        pulp::cast::<_, [f32; 8]>(sum).iter().sum()
+        self.reduce_sum_f32s(sum)
     }
 }
