@@ -45,6 +45,7 @@ pub mod product;
 mod reply;
 pub mod served;
 mod server;
+pub mod weights;
 
 pub use reply::Reply;
 pub use server::{ModelServer, Options, Recorded};

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells its progress")]
 
 mod bench;
+mod model;
 mod peers;
 mod schema;
 mod sh;

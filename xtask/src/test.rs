@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all tests of the workspace, after what they need is there.
 //! What cannot run on this machine is named at the end, never passed over in silence.
 
-use crate::{peers, sh};
+use crate::{model, peers, sh};
 
 /// A program of the system that tests use.
 struct Need {
@@ -57,6 +57,7 @@ const NEEDS: [Need; 5] = [
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut gaps = provide()?;
     gaps.extend(peers::provide());
+    gaps.extend(model::provide());
     let nextest = nextest();
     if !nextest {
         gaps.push("cargo-nextest: not there and not installable; `cargo test` ran the tests instead".to_owned());

@@ -37,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) runtime: Runtime,
     /// The agent that flags ask for.
     pub(crate) spec: AgentSpec,
+    /// What it was opened with.
+    pub(crate) setup: Setup,
 }
 
 impl App {
@@ -85,7 +87,7 @@ impl App {
         }
         self.tell(&setup.instructions()?.1);
         let runtime = setup.runtime()?;
-        Ok(Opened { runtime, spec: setup.spec() })
+        Ok(Opened { runtime, spec: setup.spec(), setup })
     }
 
     /// A runtime for a command that starts no agent.

@@ -8,12 +8,14 @@ use std::path::Path;
 use inquire::Select;
 use serde_json::json;
 use victor::Setup;
+use victor::local;
 use victor::provider::{Model, ProviderRegistry, Selector};
 
 use crate::app::App;
 use crate::args::{AgentFlags, InitArgs};
 use crate::exit::{Exit, Failure};
 use crate::keys::read_key;
+use crate::pull;
 use crate::terminal::{json, line};
 
 /// The first configuration: everything in it is a comment.
@@ -38,7 +40,7 @@ pub(crate) async fn init(app: &App, args: InitArgs) -> Result<Exit, Failure> {
     let mut setup = app.setup(&AgentFlags::default())?;
     let mut model = serving(&setup).await;
     if model.is_err() && app.terminal.can_ask() && !args.format.json {
-        ask_for_key(app, &setup)?;
+        ask_for_model(app, &setup).await?;
         setup = app.setup(&AgentFlags::default())?;
         model = serving(&setup).await;
     }
@@ -73,16 +75,21 @@ fn write_starter(path: &Path) -> Result<bool, Failure> {
     }
 }
 
-fn ask_for_key(app: &App, setup: &Setup) -> Result<(), Failure> {
-    let mut names: Vec<String> =
-        setup.providers()?.providers().into_iter().filter(|p| !p.configured).map(|p| p.name).collect();
-    names.push("none now".to_owned());
+async fn ask_for_model(app: &App, setup: &Setup) -> Result<(), Failure> {
+    let providers = setup.providers()?.providers().into_iter();
+    let open = providers.filter(|p| !p.configured && p.name != local::NAME);
+    let mut names: Vec<String> = open.map(|p| p.name).collect();
+    let here = format!("a model that runs on this machine ({})", local::offered(&setup.weights()));
+    names.extend([here, "none now".to_owned()]);
     let last = names.len() - 1;
     let Ok(chosen) = Select::new("No provider has a key yet. Which one do you use?", names).raw_prompt() else {
         return Ok(());
     };
     if chosen.index == last {
         return Ok(());
+    }
+    if chosen.index + 1 == last {
+        return pull::offered(app, setup).await;
     }
     if let Some(key) = read_key(app, &chosen.value)? {
         setup.keys.set(&chosen.value, &key)?;

@@ -15,8 +15,10 @@ mod init;
 mod keys;
 mod logs;
 mod mcp;
+mod model;
 mod profile;
 mod provider;
+mod pull;
 mod render;
 mod run;
 mod serve;
@@ -83,7 +85,7 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
         Command::Tokens(command) => to_end(single()?, token::tokens(app, command)),
         Command::Sessions(command) => to_end(single()?, session::sessions(app, command)),
         Command::Providers(command) => to_end(single()?, provider::providers(app, command)),
-        Command::Models(command) => to_end(single()?, provider::models(app, command)),
+        Command::Models(command) => to_end(single()?, model::models(app, command)),
         Command::Profiles(command) => profile::profiles(app, command),
         Command::Keys(command) => keys::keys(app, command),
         Command::Workspace(command) => workspace::workspace(app, command),

@@ -1,17 +1,15 @@
-//! `victor providers` and `victor models`.
+//! `victor providers`.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use victor::error::ConfigurationError;
-use victor::provider::{ModelInfo, ProviderInfo, ProviderRegistry, Selector};
+use victor::provider::{ProviderInfo, ProviderRegistry, Selector};
 use victor::request::CallCx;
 use victor::runtime::Runtime;
-use victor::usage::Price;
 
 use crate::app::App;
-use crate::args::{Format, ModelsCommand, ProvidersCommand};
+use crate::args::{Format, ProvidersCommand};
 use crate::exit::{Exit, Failure};
-use crate::render::footer::grouped;
 use crate::render::table::table;
 use crate::terminal::{Terminal, json, line};
 
@@ -29,57 +27,6 @@ pub(crate) async fn providers(app: &App, command: ProvidersCommand) -> Result<Ex
         }
         ProvidersCommand::Test { name, format } => test(app, registry, name, format).await,
     }
-}
-
-/// Carries out a `victor models` command.
-///
-/// # Errors
-/// There is no such provider, or it cannot be asked.
-pub(crate) async fn models(app: &App, command: ModelsCommand) -> Result<Exit, Failure> {
-    let runtime = app.runtime()?;
-    let registry = registry(&runtime)?;
-    let ModelsCommand::List { provider, online, format } = command;
-    if let Some(name) = &provider {
-        known(registry, name)?;
-    }
-    let models = match provider {
-        Some(name) if online => {
-            let selector = Selector { provider: Some(name), model: None };
-            let model = registry.resolve(&selector).await?;
-            model.provider.list_models(&call()).await.map_err(victor::error::VictorError::from)?
-        }
-        Some(name) => registry.models().into_iter().filter(|m| m.provider == name).collect(),
-        None => registry.models(),
-    };
-    if format.json {
-        json(&models)?;
-        return Ok(Exit::Done);
-    }
-    let rows: Vec<[String; 6]> = models.iter().map(row).collect();
-    let titles = ["provider", "model", "window", "output", "$/M in, out", "features"];
-    let width = app.terminal.stdout.then(Terminal::width);
-    table(titles, &rows, width).iter().try_for_each(line)?;
-    Ok(Exit::Done)
-}
-
-fn row(model: &ModelInfo) -> [String; 6] {
-    let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| grouped(u64::from(n)));
-    let price = model.price.as_ref().map_or_else(|| "-".to_owned(), price);
-    let (f, retired) = (model.features, model.retired);
-    let features: Vec<_> =
-        [("tools", f.tool_calling), ("vision", f.vision), ("thinking", f.thinking), ("retired", retired)]
-            .into_iter()
-            .filter_map(|(name, on)| on.then_some(name))
-            .collect();
-    let (provider, id) = (model.provider.clone(), model.id.clone());
-    [provider, id, number(model.context_window), number(model.max_output), price, features.join(" ")]
-}
-
-/// Dollars a million tokens, prompt and answer.
-fn price(price: &Price) -> String {
-    // A price is in billionths of a dollar a token: thousandths of a dollar a million tokens.
-    let dollars = |n: u64| format!("{}.{:02}", n / 1000, n % 1000 / 10);
-    format!("{}, {}", dollars(price.input), dollars(price.output))
 }
 
 fn list(app: &App, registry: &dyn ProviderRegistry, format: Format) -> Result<(), Failure> {
@@ -152,7 +99,11 @@ async fn check(registry: &dyn ProviderRegistry, name: &str) -> Result<(), Failur
     model.provider.check(&call()).await.map_err(|e| victor::error::VictorError::from(e).into())
 }
 
-fn known(registry: &dyn ProviderRegistry, name: &str) -> Result<ProviderInfo, Failure> {
+/// The provider of this name.
+///
+/// # Errors
+/// There is none; names the nearest.
+pub(crate) fn known(registry: &dyn ProviderRegistry, name: &str) -> Result<ProviderInfo, Failure> {
     let all = registry.providers();
     if let Some(info) = all.iter().find(|p| p.name == name) {
         return Ok(info.clone());
@@ -161,10 +112,15 @@ fn known(registry: &dyn ProviderRegistry, name: &str) -> Result<ProviderInfo, Fa
     Err(ConfigurationError::unknown("provider", "PROVIDER_NOT_FOUND", name, names).into())
 }
 
-fn registry(runtime: &Runtime) -> Result<&dyn ProviderRegistry, Failure> {
+/// The runtime's providers.
+///
+/// # Errors
+/// It has none.
+pub(crate) fn registry(runtime: &Runtime) -> Result<&dyn ProviderRegistry, Failure> {
     runtime.providers().map(AsRef::as_ref).ok_or_else(|| Failure::failed("there are no providers here"))
 }
 
-fn call() -> CallCx {
+/// A call that nobody cancels.
+pub(crate) fn call() -> CallCx {
     CallCx { cancel: Default::default(), idle_timeout: std::time::Duration::from_secs(20) }
 }

@@ -15,12 +15,13 @@ use crate::args::{AgentFlags, RunArgs};
 use crate::attach::Attacher;
 use crate::exit::{Exit, Failure};
 use crate::follow::{Ended, View, follow};
+use crate::pull::Consent;
 use crate::render::footer::footer;
 use crate::render::json::JsonLines;
 use crate::render::screen::{Detail, Screen};
 use crate::signal::Signals;
 use crate::terminal::{faint, harmless, line, note};
-use crate::{session, stdin};
+use crate::{pull, session, stdin};
 
 /// Runs the task to its end.
 ///
@@ -34,12 +35,13 @@ pub(crate) async fn run(app: &App, args: RunArgs, before: AgentFlags) -> Result<
         task = stdin::task(args.task, &app.terminal) => task?,
         _ = signals.next() => return Ok(Exit::Interrupted),
     };
-    let Opened { runtime, spec } = app.open(&flags)?;
+    let Opened { runtime, spec, setup } = app.open(&flags)?;
     let input = input(app, &runtime, &flags, task)?;
     let spec = AgentSpec { output_schema: schema, ..spec };
     let shows_text = spec.output_schema.is_none();
     let approver: Arc<dyn Approver> = if flags.call.yes { Arc::new(AllowAll) } else { Arc::new(DenyAll) };
-    let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
+    let consent = if flags.call.yes { Consent::Given } else { Consent::Missing };
+    let agent = pull::agent(app, (&setup, &runtime), spec, consent, &mut signals).await?.with_approver(approver);
     tokio::select! {
         () = app.ready_servers(&runtime) => {}
         _ = signals.next() => return Ok(Exit::Interrupted),

@@ -30,6 +30,9 @@ use crate::tool::{DynTool, ToolOutput, ToolSet, ToolSource};
 /// Makes the system prompt of a mode. The same mode must give the same text for as long as the runtime lives.
 pub type Instructions = Arc<dyn Fn(Mode) -> String + Send + Sync>;
 
+/// The largest window, in tokens, that counts as small: models that run in the process or on small machines.
+pub const SMALL_WINDOW: u32 = 8192;
+
 /// Everything that agents share. Cloning is cheap and gives the same runtime.
 #[derive(Clone)]
 pub struct Runtime {
@@ -52,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) defaults: AgentSpec,
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) instructions: Instructions,
+    pub(crate) short_instructions: Option<Instructions>,
     pub(crate) compactor: Arc<dyn Compactor>,
     pub(crate) idle_timeout: Duration,
     pub(crate) owner: String,
@@ -327,6 +331,7 @@ pub struct RuntimeBuilder {
     defaults: AgentSpec,
     profiles: BTreeMap<String, Profile>,
     instructions: Option<Instructions>,
+    short_instructions: Option<Instructions>,
     compactor: Option<Arc<dyn Compactor>>,
     idle_timeout: Option<Duration>,
     owner: Option<String>,
@@ -424,6 +429,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// The system prompt of each mode for models whose window is small ([`SMALL_WINDOW`]), which a long one would fill
+    /// and confuse. Without it they get that of all models.
+    pub fn short_instructions(mut self, instructions: impl Fn(Mode) -> String + Send + Sync + 'static) -> Self {
+        self.short_instructions = Some(Arc::new(instructions));
+        self
+    }
+
     /// What makes long conversations shorter; a summary by the model itself unless said otherwise.
     pub fn compactor(mut self, compactor: Arc<dyn Compactor>) -> Self {
         self.compactor = Some(compactor);
@@ -472,6 +484,7 @@ impl RuntimeBuilder {
             defaults: self.defaults,
             profiles: self.profiles,
             instructions: self.instructions.unwrap_or_else(|| Arc::new(|_| String::new())),
+            short_instructions: self.short_instructions,
             compactor: self.compactor.unwrap_or_else(|| Arc::new(SummaryCompactor)),
             idle_timeout: self.idle_timeout.unwrap_or(Duration::from_mins(2)),
             owner: self.owner.unwrap_or_else(|| "local".to_owned()),

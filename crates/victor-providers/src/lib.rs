@@ -5,6 +5,7 @@
 
 mod address;
 mod catalog;
+mod embedded;
 mod http;
 mod registry;
 mod service;
@@ -14,6 +15,7 @@ mod stream;
 mod wire;
 
 pub use catalog::{PRICES_AS_OF, provider_names};
+pub use embedded::Embedded;
 pub use http::client;
 pub use registry::Registry;
 pub use settings::{Credentials, LengthField, ModelSettings, PriceSettings, ProviderSettings, RegistrySettings, Wire};

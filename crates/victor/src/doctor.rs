@@ -6,13 +6,15 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use victor_core::error::VictorError;
-use victor_core::provider::{ProviderRegistry as _, Selector};
+use victor_core::provider::ProviderRegistry as _;
 use victor_core::request::CallCx;
 
 use crate::config::Settings;
 use crate::env::Env;
 use crate::home::Home;
-use crate::mcp::{State, Status};
+use crate::mcp;
+#[cfg(feature = "local")]
+use crate::local::{self, State, size};
 use crate::platform;
 use crate::setup::{Options, Setup};
 use crate::trust::TrustState;
@@ -86,6 +88,8 @@ pub async fn check(options: Options, online: Online) -> Vec<Check> {
             checks.push(trust(&setup));
             checks.push(database(&setup).await);
             providers(&setup, &mut checks).await;
+            #[cfg(feature = "local")]
+            checks.push(local_models(&setup).await);
             if online == Online::Yes {
                 checks.push(connection(&setup).await);
             }
@@ -165,7 +169,7 @@ async fn providers(setup: &Setup, checks: &mut Vec<Check>) {
         Ok(providers) => providers,
         Err(e) => return checks.push(Check::fail("provider", e.message, "correct the configuration")),
     };
-    let serving = providers.resolve(&selector(setup)).await;
+    let serving = providers.resolve(&setup.selector()).await;
     let otherwise = if serving.is_ok() { CheckStatus::Ok } else { CheckStatus::Warn };
     match serving {
         Ok(model) => {
@@ -192,17 +196,31 @@ async fn providers(setup: &Setup, checks: &mut Vec<Check>) {
     }
 }
 
-/// The choice of the flags, else of the profile; the registry knows the rest.
-fn selector(setup: &Setup) -> Selector {
-    let spec = setup.spec();
-    let config = &setup.settings.config;
-    let profile = config.profile.as_ref().and_then(|name| config.profiles.get(name));
-    profile.map_or(spec.selector.clone(), |profile| spec.over(profile).selector)
+/// Which model runs in this process, and whether its file is still what was installed.
+#[cfg(feature = "local")]
+async fn local_models(setup: &Setup) -> Check {
+    const NAME: &str = "local models";
+    let weights = setup.weights();
+    let mut here = Vec::new();
+    for entry in weights.entries() {
+        match entry.state {
+            State::Absent => {}
+            State::Begun(bytes) => here.push(format!("{} (begun, {} are here)", entry.name, size(bytes))),
+            State::Broken(_) | State::Installed(_) => match weights.resolved(&entry.name).await {
+                Ok(record) => here.push(format!("{} ({})", record.name, size(record.bytes))),
+                Err(e) => return Check::warn(NAME, e.to_string(), format!("`victor models pull {}`", entry.name)),
+            },
+        }
+    }
+    match here.as_slice() {
+        [] => Check::ok(NAME, format!("none is here; `victor models pull` fetches {}", local::offered(&weights))),
+        here => Check::ok(NAME, here.join(", ")),
+    }
 }
 
 async fn connection(setup: &Setup) -> Check {
     let reached = async {
-        let model = setup.providers()?.resolve(&selector(setup)).await?;
+        let model = setup.providers()?.resolve(&setup.selector()).await?;
         let cx = CallCx { cancel: CancellationToken::new(), idle_timeout: std::time::Duration::from_secs(20) };
         model.provider.check(&cx).await?;
         Ok::<_, VictorError>(model)
@@ -222,14 +240,14 @@ async fn servers(setup: &Setup, online: Online) -> Option<Check> {
     }
     if online == Online::Yes {
         for status in servers.statuses() {
-            if status.state != State::Disabled {
+            if status.state != mcp::State::Disabled {
                 let _ = servers.test(&status.name).await;
             }
         }
     }
     let statuses = servers.statuses();
     servers.close().await;
-    let told = |s: &Status| match s.state.reason() {
+    let told = |s: &mcp::Status| match s.state.reason() {
         Some(reason) => format!("{}: failed, {reason}", s.name),
         None => format!("{}: {}", s.name, s.state.name()),
     };

@@ -73,6 +73,12 @@ impl Home {
         self.root.join("logs")
     }
 
+    /// The folder of the models that run in this process.
+    #[must_use]
+    pub fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
     /// The folder of tool outputs that were too long for an answer.
     #[must_use]
     pub fn outputs(&self) -> PathBuf {

@@ -12,8 +12,12 @@ use crate::env::Env;
 use crate::platform::{self, Content, Links};
 
 const PROMPT: &str = include_str!("prompt.md");
+/// For models with a small window: few words, which they follow better than many.
+const SHORT_PROMPT: &str = include_str!("short_prompt.md");
 /// The longest part that one file adds, in bytes.
 const FILE_LIMIT: usize = 32 << 10;
+/// The longest part that all files add to the short prompt, in bytes.
+const SHORT_LIMIT: usize = 2 << 10;
 /// The longest part that all files add together, in bytes.
 const TOTAL_LIMIT: usize = 96 << 10;
 
@@ -123,6 +127,32 @@ impl Instructions {
             let _ = write!(prompt, "\n# Project instructions from {}\n{}{note}\n", part.path, part.text);
         }
         prompt
+    }
+
+    /// The system prompt of a mode for models with a small window. Of the project's files it holds the beginning.
+    #[must_use]
+    pub fn short_prompt(&self, mode: Mode) -> String {
+        let folder = self.surroundings.workspace.display();
+        let mut prompt = format!("{SHORT_PROMPT}{} The folder is {folder}.\n", short_mode_text(mode));
+        let mut left = SHORT_LIMIT;
+        for part in &self.project {
+            let text = head(&part.text, left);
+            left -= text.len();
+            if !text.is_empty() {
+                let _ = write!(prompt, "\n# From {}\n{text}\n", part.path);
+            }
+        }
+        prompt
+    }
+}
+
+fn short_mode_text(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Build => "You may read and change the files of the folder.",
+        Mode::Plan => "You may only read. Answer with a plan of steps, and change nothing.",
+        Mode::Explore => "You may only read. Change nothing.",
+        Mode::Review => "You may only read. Name the mistakes that you find, and change nothing.",
+        Mode::Delegate => "You may read, and hand work to other agents. Change nothing yourself.",
     }
 }
 

@@ -24,6 +24,8 @@ mod instructions;
 mod keyring;
 mod keys;
 mod limits;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod log;
 pub mod mcp;
 #[cfg(feature = "mcp-server")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use victor_core::error::{ConfigurationError, VictorError};
 use victor_core::provider::{Features, Health, Model, ModelInfo, ProviderInfo, ProviderRegistry, Selector};
-use victor_providers::{Credentials, Registry, RegistrySettings};
+use victor_providers::{Credentials, Embedded, Registry, RegistrySettings};
 
 use crate::config::{Config, expand};
 use crate::env::Env;
@@ -48,6 +48,19 @@ impl Providers {
         };
         let default = settings.provider.clone();
         Ok(Self { inner: Registry::new(settings, credentials)?, broken, default })
+    }
+
+    /// The same providers, with models that run in this process at the end of the order.
+    #[must_use]
+    pub fn with_embedded(mut self, embedded: Arc<dyn Embedded>) -> Self {
+        self.inner = self.inner.with_embedded(embedded);
+        self
+    }
+
+    /// The model of this process that `selector` leads to and that is not on this machine: its id, or nothing of it
+    /// where any would do. `None` where nothing has to be fetched.
+    pub async fn absent(&self, selector: &Selector) -> Option<Option<String>> {
+        self.inner.absent(selector).await
     }
 
     /// Which provider and model serve when none is named, and why; then each provider's state. For people.

@@ -168,6 +168,8 @@ impl Setup {
     pub fn providers(&self) -> Result<Arc<Providers>, ConfigurationError> {
         let keys = Arc::new(self.keys.clone());
         let providers = Providers::new(&self.settings.config, &self.options.env, keys, self.reach)?;
+        #[cfg(feature = "local")]
+        let providers = providers.with_embedded(Arc::new(crate::local::Local::new(self.weights())));
         Ok(Arc::new(providers))
     }
 
@@ -176,6 +178,30 @@ impl Setup {
     pub fn mcp_servers(&self) -> Servers {
         let Self { place, options, .. } = self;
         mcp::servers(self.servers.clone(), &place.home, &options.env, &place.root, options.save)
+    }
+
+    /// The models that run in this process: which are here, and the way to more.
+    #[cfg(feature = "local")]
+    #[must_use]
+    pub fn weights(&self) -> crate::local::Weights {
+        crate::local::weights(&self.place.home, &self.options.env)
+    }
+
+    /// The choice of the flags, else of the profile; the registry knows the rest.
+    #[must_use]
+    pub fn selector(&self) -> Selector {
+        let spec = self.spec();
+        let config = &self.settings.config;
+        let named = spec.profile.as_ref().or(config.profile.as_ref());
+        let profile = named.and_then(|name| config.profiles.get(name));
+        profile.map_or(spec.selector.clone(), |profile| spec.over(profile).selector)
+    }
+
+    /// Whether nobody chose a provider or a model, so that the documented order did.
+    #[must_use]
+    pub fn leaves_model_open(&self) -> bool {
+        let config = &self.settings.config;
+        self.selector() == Selector::default() && config.provider.is_none() && config.model.is_none()
     }
 
     /// The store of sessions; the file is opened when it is first used.
@@ -224,6 +250,7 @@ impl Setup {
         }
         let files = Arc::new(FileResources::new(self.options.nowhere.clone()));
         let git = Arc::new(GitResources::default());
+        let short = instructions.clone();
         let mut builder = Runtime::builder()
             .clock(SystemClock)
             .providers(self.providers()?)
@@ -236,6 +263,7 @@ impl Setup {
             .hook(Arc::new(HomeGuard::new(&self.place.home)))
             .defaults(self.defaults())
             .profiles(self.settings.config.profiles.clone())
+            .short_instructions(move |mode| short.short_prompt(mode))
             .instructions(move |mode| instructions.prompt(mode))
             .holder(format!("victor (process {})", std::process::id()));
         let store = match self.options.save {

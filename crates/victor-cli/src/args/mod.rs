@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use agent::{AgentFlags, CallFlags, Choice};
 pub(crate) use mcp::{InstallArgs, McpAddArgs, McpArgs, McpClient, McpCommand, McpScope, McpServe, McpType};
 pub(crate) use registry::{
-    ConfigCommand, KeysCommand, ListArgs, ModelsCommand, ProfileArgs, ProfilesCommand, ProvidersCommand,
+    ConfigCommand, KeysCommand, ListArgs, ModelsCommand, ProfileArgs, ProfilesCommand, ProvidersCommand, PullArgs,
     SessionsCommand, ToolsCommand, WorkspaceCommand,
 };
 

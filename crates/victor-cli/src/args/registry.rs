@@ -134,6 +134,54 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Fetch a model that runs on this machine, in Victor itself
+    Pull(PullArgs),
+    /// Remove a model from this machine
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The model
+        name: String,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Read the files of local models whole and compare their checksums
+    Verify {
+        /// The model [default: all that are here]
+        name: Option<String>,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// `victor models pull`.
+#[derive(Args)]
+pub(crate) struct PullArgs {
+    /// A name of `victor models list --provider local`, a GGUF file, or the https address of one [default: the best
+    /// that fits this machine]
+    pub(crate) model: Option<String>,
+    /// A GGUF file of your own, to be used where it is
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The name to give a file or an address
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The SHA-256 that the file at an address must have
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub(crate) sha256: Option<String>,
+    /// Fetch without a question where no model is named
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex { Ok(text) } else { Err("not 64 hexadecimal digits".to_owned()) }
 }
 
 /// `victor tools`.

@@ -26,6 +26,7 @@ use crate::args::{AgentFlags, ChatFlags};
 use crate::attach::Attacher;
 use crate::exit::{Exit, Failure};
 use crate::follow::follow;
+use crate::pull::{self, Consent};
 use crate::render::footer::footer;
 use crate::render::screen::{Detail, Screen};
 use crate::run::told;
@@ -77,9 +78,14 @@ pub(crate) async fn chat(
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     app.ask_for_trust(&mut signals).await?;
-    let Opened { runtime, spec } = app.open(&flags)?;
+    let Opened { runtime, spec, setup } = app.open(&flags)?;
     let (approver, questions) = approver(app, &runtime, &flags);
-    let agent = Agent::create(&runtime, spec).await?.with_approver(approver);
+    let consent = match (flags.call.yes, app.terminal.can_ask()) {
+        (true, _) => Consent::Given,
+        (false, true) => Consent::Ask,
+        (false, false) => Consent::Missing,
+    };
+    let agent = pull::agent(app, (&setup, &runtime), spec, consent, &mut signals).await?.with_approver(approver);
     tokio::select! {
         () = app.ready_servers(&runtime) => {}
         _ = signals.next() => return Ok(Exit::Interrupted),

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod block;
 pub(crate) mod diff;
+pub(crate) mod fetch;
 pub(crate) mod footer;
 pub(crate) mod json;
 pub(crate) mod markdown;

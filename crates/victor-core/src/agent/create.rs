@@ -14,7 +14,7 @@ use crate::id::CallId;
 use crate::message::ToolCall;
 use crate::permission::{Approver, Mode};
 use crate::provider::{Model, Selector};
-use crate::runtime::{CallOptions, Progress, Runtime};
+use crate::runtime::{CallOptions, Progress, Runtime, SMALL_WINDOW};
 use crate::session::SessionSettings;
 use crate::tool::{DynTool, ToolOutput, ToolSet};
 
@@ -209,7 +209,11 @@ async fn assemble(
     }
     let mode = spec.mode.unwrap_or_default();
     check_tools(runtime, &own_tools, &spec).await?;
-    let instructions = (runtime.inner.instructions)(mode);
+    let small = model.info.context_window.is_some_and(|window| window <= SMALL_WINDOW);
+    let instructions = match &runtime.inner.short_instructions {
+        Some(short) if small => short(mode),
+        _ => (runtime.inner.instructions)(mode),
+    };
     let system: Arc<str> = match &spec.system {
         Some(own) if instructions.is_empty() => own.as_str().into(),
         Some(own) => format!("{instructions}\n\n{own}").into(),

@@ -56,6 +56,9 @@ impl Registry {
 
     /// Whether the provider has what it needs: where its credentials come from, else what is missing.
     pub(super) fn readiness(&self, name: &str) -> Result<String, String> {
+        if let Some(embedded) = self.embedded(name) {
+            return embedded.readiness();
+        }
         let base = self.base(name).map_err(|e| e.to_string())?;
         self.may_call(name, &base).map_err(|e| e.to_string())?;
         let place = match &base.moved_by {

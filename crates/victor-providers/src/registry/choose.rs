@@ -10,6 +10,7 @@ use victor_core::request::CallCx;
 use super::Registry;
 use crate::address;
 use crate::catalog::Catalog;
+use crate::embedded::Embedded;
 use crate::service::known_ids;
 
 /// Longest wait for an answer of a server on this machine that may not run.
@@ -67,10 +68,18 @@ impl Registry {
         if let Some(owner) = self.owner_of(model) {
             return Ok((owner, Some(model.to_owned())));
         }
-        Ok((self.default_choice().await?.provider, Some(model.to_owned())))
+        let choice = self.default_choice().await?;
+        match self.embedded(&choice.provider) {
+            // A server may have models that the catalogue does not know; this process has none but its own.
+            Some(embedded) => Err(nothing_configured(Some(embedded)).into()),
+            None => Ok((choice.provider, Some(model.to_owned()))),
+        }
     }
 
     fn knows(&self, provider: &str, model: &str) -> bool {
+        if let Some(models) = self.embedded_models(provider) {
+            return models.iter().any(|m| m.id == model);
+        }
         Catalog::get().model(provider, model).is_some() || self.own(provider).models.iter().any(|m| m.id == model)
     }
 
@@ -82,7 +91,8 @@ impl Registry {
     }
 
     pub(super) fn unknown_provider(&self, name: &str) -> ConfigurationError {
-        let models: Vec<String> = self.names().flat_map(|p| known_ids(p, &self.own(p))).collect();
+        let embedded = self.names().filter_map(|p| self.embedded_models(p)).flatten().map(|m| m.id);
+        let models: Vec<String> = self.names().flat_map(|p| known_ids(p, &self.own(p))).chain(embedded).collect();
         let known = self.names().chain(models.iter().map(String::as_str));
         let mut error = ConfigurationError::unknown("provider", "PROVIDER_NOT_FOUND", name, known);
         error.message.push_str("; `victor providers list` shows all; another server needs an entry in `providers:`");
@@ -90,7 +100,7 @@ impl Registry {
     }
 
     /// Configuration, then a key in the environment or an address on this machine, then configured servers, then
-    /// saved keys, then a running Ollama.
+    /// saved keys, then a running Ollama, then the embedded models, whether one of them is there or not.
     pub(super) async fn default_choice(&self) -> Result<Choice, VictorError> {
         let choice = |provider: &str, reason: String| Choice { provider: provider.to_owned(), reason };
         if let Some(provider) = &self.settings.provider {
@@ -121,7 +131,10 @@ impl Registry {
         if self.is_up("ollama").await {
             return Ok(choice("ollama", "it runs on this machine".into()));
         }
-        Err(nothing_configured().into())
+        match &self.embedded {
+            Some((name, _)) => Ok(choice(name, "nothing else is configured".into())),
+            None => Err(nothing_configured(None).into()),
+        }
     }
 
     async fn is_up(&self, name: &str) -> bool {
@@ -133,12 +146,7 @@ impl Registry {
     /// The model's id: the one that was named, else the provider's default, else the first that its server lists.
     pub(super) async fn model_of(&self, provider: &str, named: Option<String>) -> Result<String, VictorError> {
         let settings = self.own(provider);
-        let configured = || {
-            let ours = self.settings.provider.as_deref() == Some(provider);
-            let model = self.settings.model.as_deref().filter(|_| ours)?;
-            let prefix = model.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
-            Some(prefix.filter(|_| provider != "openrouter").unwrap_or(model).to_owned())
-        };
+        let configured = || self.configured_model(provider);
         let known = Catalog::get().provider(provider).and_then(|k| k.default_model.clone());
         let first = settings.models.first().map(|m| m.id.clone());
         let choice = named.or_else(configured).or(settings.default_model).or(first).or(known);
@@ -146,6 +154,14 @@ impl Registry {
             Some(id) => Ok(id),
             None => self.first_listed(provider).await,
         }
+    }
+
+    /// The configured model, where it belongs to this provider.
+    pub(super) fn configured_model(&self, provider: &str) -> Option<String> {
+        let ours = self.settings.provider.as_deref() == Some(provider);
+        let model = self.settings.model.as_deref().filter(|_| ours)?;
+        let prefix = model.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+        Some(prefix.filter(|_| provider != "openrouter").unwrap_or(model).to_owned())
     }
 
     async fn first_listed(&self, provider: &str) -> Result<String, VictorError> {
@@ -158,11 +174,16 @@ impl Registry {
     }
 }
 
-fn nothing_configured() -> ConfigurationError {
+pub(super) fn nothing_configured(embedded: Option<&dyn Embedded>) -> ConfigurationError {
     let variables: Vec<&str> =
         Catalog::get().providers.iter().filter_map(|p| p.keys.first()).map(String::as_str).take(3).collect();
+    let own = match embedded.map(Embedded::readiness) {
+        Some(Err(what_to_do)) => format!("{what_to_do}; or set"),
+        Some(Ok(ready)) => format!("The local models do not have it ({ready}). Set"),
+        None => "Set".to_owned(),
+    };
     let message = format!(
-        "no model provider is configured. Set a key in the environment ({}, ...), run `victor keys set PROVIDER`, \
+        "no model provider is configured. {own} a key in the environment ({}, ...), run `victor keys set PROVIDER`, \
          start Ollama on this machine, or describe a server under `providers:` in the configuration",
         variables.join(", ")
     );

@@ -2,6 +2,7 @@
 
 mod build;
 mod choose;
+mod embedded;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use victor_core::error::{ConfigurationError, VictorError};
 use victor_core::provider::{Features, Health, Model, ModelInfo, Provider, ProviderInfo, ProviderRegistry, Selector};
 
 use crate::catalog::Catalog;
+use crate::embedded::Embedded;
 use crate::http::Http;
 use crate::service::{Service, known_ids, model_info};
 use crate::settings::{Credentials, ProviderSettings, RegistrySettings};
@@ -28,6 +30,8 @@ pub struct Registry {
     health: Mutex<BTreeMap<String, Arc<Mutex<Health>>>>,
     /// Saved keys, as far as they were asked for.
     stored: Mutex<BTreeMap<String, Option<SecretString>>>,
+    /// Models that run in this process, with the name of their provider.
+    embedded: Option<(String, Arc<dyn Embedded>)>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -53,6 +57,7 @@ impl Registry {
             services: Mutex::default(),
             health: Mutex::default(),
             stored: Mutex::default(),
+            embedded: None,
         })
     }
 
@@ -62,7 +67,7 @@ impl Registry {
         let mut lines = Vec::new();
         match self.default_choice().await {
             Ok(choice) => {
-                let model = match self.model_of(&choice.provider, None).await {
+                let model = match self.default_model(&choice.provider).await {
                     Ok(id) => id,
                     Err(e) => format!("no model ({e})"),
                 };
@@ -79,15 +84,24 @@ impl Registry {
         lines
     }
 
-    /// All names: the catalogue's in its order, then those that only the configuration has.
+    async fn default_model(&self, provider: &str) -> Result<String, VictorError> {
+        match self.embedded(provider) {
+            Some(embedded) => Ok(self.find_embedded(embedded, None)?.info.id.clone()),
+            None => self.model_of(provider, None).await,
+        }
+    }
+
+    /// All names: the catalogue's in its order, then those that only the configuration has, then the embedded one.
     fn names(&self) -> impl Iterator<Item = &str> {
         let catalog = Catalog::get();
         let known = catalog.providers.iter().map(|p| p.name.as_str());
-        known.chain(self.settings.providers.keys().map(String::as_str).filter(|n| catalog.provider(n).is_none()))
+        let own = self.settings.providers.keys().map(String::as_str).filter(|n| catalog.provider(n).is_none());
+        known.chain(own).chain(self.embedded.iter().map(|(name, _)| name.as_str()))
     }
 
     fn exists(&self, name: &str) -> bool {
-        self.settings.providers.contains_key(name) || Catalog::get().provider(name).is_some()
+        let served = self.settings.providers.contains_key(name) || Catalog::get().provider(name).is_some();
+        served || self.embedded(name).is_some()
     }
 
     fn own(&self, name: &str) -> ProviderSettings {
@@ -101,6 +115,9 @@ impl Registry {
 
     async fn find(&self, selector: &Selector) -> Result<Model, VictorError> {
         let (provider, model) = self.split(selector).await?;
+        if let Some(embedded) = self.embedded(&provider) {
+            return self.find_embedded(embedded, model);
+        }
         let id = self.model_of(&provider, model).await?;
         let service = self.service(&provider)?;
         let info = Arc::new(service.model(&id));
@@ -140,6 +157,9 @@ impl ProviderRegistry for Registry {
 
     fn models(&self) -> Vec<ModelInfo> {
         let of = |name: &str| {
+            if let Some(models) = self.embedded_models(name) {
+                return models;
+            }
             let settings = self.own(name);
             let ids = known_ids(name, &settings);
             ids.iter().map(|id| model_info(name, &settings, id)).collect::<Vec<_>>()
@@ -150,6 +170,9 @@ impl ProviderRegistry for Registry {
 
 impl Registry {
     fn describe(&self, name: &str) -> ProviderInfo {
+        if let Some(embedded) = self.embedded(name) {
+            return self.describe_embedded(name, embedded);
+        }
         let (configured, detail) = match self.readiness(name) {
             Ok(detail) => (true, detail),
             Err(detail) => (false, detail),

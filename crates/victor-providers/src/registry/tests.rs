@@ -3,11 +3,13 @@ use std::sync::Arc;
 
 use rstest::rstest;
 use secrecy::SecretString;
-use victor_core::error::{ConfigurationError, VictorError};
-use victor_core::provider::{ProviderRegistry, Selector};
+use victor_core::error::{ConfigurationError, ProviderError, ProviderErrorKind, VictorError};
+use victor_core::provider::{ChunkStream, ModelInfo, Provider, ProviderRegistry, Selector};
+use victor_core::request::{CallCx, Request};
 use victor_tests::ModelServer;
 
 use super::Registry;
+use crate::embedded::Embedded;
 use crate::settings::{Credentials, ModelSettings, PriceSettings, ProviderSettings, RegistrySettings};
 
 #[derive(Default)]
@@ -179,4 +181,110 @@ fn keys_do_not_show_in_debug_output() {
     let provider = ProviderSettings { api_key: Some("sk-secret".into()), ..Default::default() };
     let settings = RegistrySettings { providers: BTreeMap::from([("openai".into(), provider)]), ..Default::default() };
     assert!(!format!("{:?}", registry(settings, Fixed::default())).contains("sk-secret"));
+}
+
+/// Two models, of which one may be on this machine.
+struct Built {
+    here: Option<&'static str>,
+}
+
+struct Mute;
+
+#[async_trait::async_trait]
+impl Provider for Mute {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn wire(&self) -> &'static str {
+        "local"
+    }
+
+    async fn stream(&self, _: &Request, _: &CallCx) -> Result<ChunkStream, ProviderError> {
+        Err(ProviderError::new(ProviderErrorKind::Server, "local", "mute"))
+    }
+
+    async fn check(&self, _: &CallCx) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn list_models(&self, _: &CallCx) -> Result<Vec<ModelInfo>, ProviderError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Embedded for Built {
+    fn provider(&self) -> Arc<dyn Provider> {
+        Arc::new(Mute)
+    }
+
+    fn models(&self) -> Vec<ModelInfo> {
+        let info = |id: &str| ModelInfo { id: id.into(), provider: "local".into(), ..ModelInfo::default() };
+        ["big", "small"].map(info).into()
+    }
+
+    fn default_model(&self) -> Option<String> {
+        self.here.map(str::to_owned)
+    }
+
+    fn model(&self, id: &str) -> Result<ModelInfo, VictorError> {
+        let found = self.models().into_iter().find(|m| m.id == id && self.here == Some(id));
+        found.ok_or_else(|| ConfigurationError::new(format!("pull {id}")).into())
+    }
+
+    fn readiness(&self) -> Result<String, String> {
+        self.here.map(str::to_owned).ok_or_else(|| "Pull one".to_owned())
+    }
+}
+
+fn embedded(here: Option<&'static str>, settings: RegistrySettings, credentials: Fixed) -> Registry {
+    registry(settings, credentials).with_embedded(Arc::new(Built { here }))
+}
+
+#[tokio::test]
+async fn an_embedded_model_serves_when_nothing_else_does() {
+    let bare = || embedded(Some("small"), RegistrySettings::default(), Fixed::default());
+    assert_eq!(resolved(&bare(), Selector::default()).await, "local/small");
+    assert!(bare().explain().await[0].contains("local/small, because nothing else is configured"));
+    assert_eq!(resolved(&bare(), select(None, Some("small"))).await, "local/small");
+    assert_eq!(resolved(&bare(), select(None, Some("local/small"))).await, "local/small");
+    let unknown = resolved(&bare(), select(None, Some("gpt-99"))).await;
+    assert!(unknown.contains("PROVIDER_NOT_CONFIGURED") && unknown.contains("OPENAI_API_KEY"), "{unknown}");
+    assert_eq!(bare().providers().last().map(|p| (p.name.as_str(), p.configured)), Some(("local", true)));
+
+    let server = ModelServer::start([]);
+    for keys in [vars(&[("OLLAMA_HOST", &server.url())]), vars(&[("OPENAI_API_KEY", "o")])] {
+        let other = embedded(Some("small"), RegistrySettings::default(), keys);
+        assert!(!resolved(&other, Selector::default()).await.starts_with("local"));
+        assert_eq!(resolved(&other, select(Some("local"), None)).await, "local/small");
+    }
+}
+
+#[tokio::test]
+async fn an_embedded_model_that_is_not_here_is_an_error_with_the_way_to_it() {
+    let bare = embedded(None, RegistrySettings::default(), Fixed::default());
+    let said = resolved(&bare, Selector::default()).await;
+    for part in ["PROVIDER_NOT_CONFIGURED", "Pull one; or set", "ANTHROPIC_API_KEY", "Ollama"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(bare.absent(&Selector::default()).await, Some(None));
+    assert_eq!(bare.absent(&select(None, Some("local/big"))).await, Some(Some("big".to_owned())));
+    assert_eq!(bare.absent(&select(None, Some("local/nosuch"))).await, None);
+    assert_eq!(bare.absent(&select(Some("openai"), None)).await, None);
+    let there = embedded(Some("big"), RegistrySettings::default(), Fixed::default());
+    assert_eq!(there.absent(&Selector::default()).await, None);
+    assert!(!bare.providers().last().unwrap().configured);
+}
+
+#[tokio::test]
+async fn a_configured_server_of_the_same_name_takes_the_embedded_ones_place() {
+    let own = ProviderSettings {
+        base_url: Some("http://127.0.0.1:9/v1".into()),
+        default_model: Some("mine".into()),
+        ..Default::default()
+    };
+    let settings = RegistrySettings { providers: BTreeMap::from([("local".into(), own)]), ..Default::default() };
+    let registry = embedded(Some("small"), settings, Fixed::default());
+    assert_eq!(resolved(&registry, Selector::default()).await, "local/mine");
+    assert_eq!(registry.providers().iter().filter(|p| p.name == "local").count(), 1);
 }

@@ -80,3 +80,14 @@ fn what_leads_out_or_is_no_text_is_left_out() {
     assert!(instructions.add_project(&root, &root, None).is_empty());
     assert!(instructions.prompt(Mode::Build).contains("inside"));
 }
+
+#[test]
+fn models_with_a_small_window_get_few_words() {
+    let mut instructions = Instructions::new(surroundings());
+    instructions.add("AGENTS.md".to_owned(), &"Use tabs.\n".repeat(1000), false);
+    for (mode, ..) in Mode::ALL {
+        let prompt = instructions.short_prompt(mode);
+        assert!(prompt.starts_with(SHORT_PROMPT) && prompt.contains("/home/ada/project"), "{prompt}");
+        assert!(prompt.contains("# From AGENTS.md\nUse tabs.") && prompt.len() < SHORT_LIMIT + 600, "{}", prompt.len());
+    }
+}

@@ -1,0 +1,104 @@
+//! A loaded model on a thread of its own: requests queue up for it, one is answered at a time.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use tokio_util::sync::CancellationToken;
+use victor_core::error::{ProviderError, ProviderErrorKind};
+use victor_core::provider::Chunk;
+use victor_core::request::Request;
+
+use crate::error::{EngineError, NAME};
+use crate::resolver::Installed;
+use crate::sample::Sampling;
+use crate::speaker::Speaker;
+
+/// Requests that may wait for a model.
+const QUEUE: usize = 16;
+
+/// Something on the way to whoever asked.
+pub(crate) type Piece = Result<Chunk, ProviderError>;
+
+/// One request, and where its answer goes.
+pub(crate) struct Job {
+    pub(crate) request: Request,
+    /// `None` for what suits the model.
+    pub(crate) sampling: Option<Sampling>,
+    pub(crate) window: usize,
+    pub(crate) max_output: usize,
+    pub(crate) out: tokio::sync::mpsc::Sender<Piece>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// A model's thread. It ends when this is dropped and its queue is empty.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    path: PathBuf,
+    jobs: SyncSender<Job>,
+}
+
+impl Engine {
+    /// Starts the thread; the model is loaded with its first request.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(installed: &Installed) -> Result<Self, EngineError> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let path = installed.path.clone();
+        let model = path.clone();
+        let thread = std::thread::Builder::new().name(format!("model {}", installed.name));
+        thread
+            .spawn(move || serve(&model, &queue))
+            .map_err(|e| EngineError::Internal(format!("no thread for the model: {e}")))?;
+        Ok(Self { path, jobs })
+    }
+
+    /// Whether it runs this file.
+    pub(crate) fn runs(&self, installed: &Installed) -> bool {
+        self.path == installed.path
+    }
+
+    /// Puts a request into the queue. The job comes back where the thread has ended.
+    ///
+    /// # Errors
+    /// The queue is full.
+    pub(crate) fn submit(&self, job: Job) -> Result<Result<(), Box<Job>>, ProviderError> {
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(Ok(())),
+            Err(TrySendError::Disconnected(job)) => Ok(Err(Box::new(job))),
+            Err(TrySendError::Full(_)) => Err(ProviderError::new(
+                ProviderErrorKind::Overloaded,
+                NAME,
+                format!("{QUEUE} requests wait for the model already; try again later"),
+            )),
+        }
+    }
+}
+
+/// The thread: loads the model once, then answers one request after the other.
+fn serve(path: &std::path::Path, queue: &Receiver<Job>) {
+    let mut speaker = None;
+    while let Ok(job) = queue.recv() {
+        if job.cancel.is_cancelled() || job.out.is_closed() {
+            continue;
+        }
+        let loaded = match speaker.take() {
+            Some(loaded) => Ok(loaded),
+            None => Speaker::load(path),
+        };
+        match loaded {
+            Ok(mut loaded) => {
+                if let Err(e) = loaded.answer(&job) {
+                    tell(&job, Err(e.into()));
+                }
+                speaker = Some(loaded);
+            }
+            Err(e) => tell(&job, Err(e.into())),
+        }
+    }
+}
+
+/// Hands a piece over. There is room for every piece of an answer; whoever hung up hears nothing.
+pub(crate) fn tell(job: &Job, piece: Piece) {
+    let _ = job.out.try_send(piece);
+}

@@ -1,0 +1,81 @@
+//! Makes a file fast: some quantisations have no fast kernel here and are turned into another, once, at install.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+
+use crate::error::EngineError;
+use crate::gguf::{Gguf, Raw};
+use crate::model::Config;
+
+/// What slow quantisations become: nearly as exact as what they were made from.
+const FAST: GgmlDType = GgmlDType::Q8_0;
+
+/// Whether a model's file holds weights that run several times faster after [`requantise`].
+///
+/// # Errors
+/// The file is no readable GGUF file, or of a kind that the engine cannot run.
+pub fn needs_requantising(file: &Path) -> Result<bool, RequantiseError> {
+    let file = Gguf::open(file)?;
+    Config::read(&file)?;
+    Ok(file.tensors().iter().any(|(_, info)| is_slow(info.ggml_dtype)))
+}
+
+/// Copies the model in `from` to `to`, with its slow weights in a fast quantisation. Nothing else changes; the same
+/// input gives the same bytes. `to` is written in place: hand in a path beside the final one and rename.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn requantise(from: &Path, to: &Path) -> Result<(), RequantiseError> {
+    let mut file = Gguf::open(from)?;
+    let names: Vec<String> = file.tensors().iter().map(|(name, _)| (*name).to_owned()).collect();
+    let tensors = names.iter().map(|name| {
+        let dims = file.tensors().iter().find(|(n, _)| n == name).map(|(_, info)| info.shape.dims().to_vec());
+        Ok((name.as_str(), tensor(&file.tensor(name)?, dims.unwrap_or_default())?))
+    });
+    let tensors = tensors.collect::<Result<Vec<_>, EngineError>>()?;
+    let mut metadata: Vec<_> = file.metadata().map(|(k, v)| (k, rewritten(k, v))).collect();
+    metadata.sort_by(|a, b| a.0.cmp(b.0));
+    let metadata: Vec<_> = metadata.iter().map(|(k, v)| (*k, v)).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(k, v)| (*k, v)).collect();
+    let wrong = |e: &dyn std::fmt::Display| RequantiseError(format!("{} cannot be written: {e}", to.display()));
+    let mut out = BufWriter::new(File::create(to).map_err(|e| wrong(&e))?);
+    gguf_file::write(&mut out, &metadata, &tensors).map_err(|e| wrong(&e))?;
+    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| wrong(&e))
+}
+
+/// Why a model's file could not be made fast.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RequantiseError(String);
+
+impl From<EngineError> for RequantiseError {
+    fn from(e: EngineError) -> Self {
+        Self(e.to_string())
+    }
+}
+
+fn is_slow(dtype: GgmlDType) -> bool {
+    matches!(dtype, GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_1)
+}
+
+fn tensor(raw: &Raw, dims: Vec<usize>) -> Result<QTensor, EngineError> {
+    if is_slow(raw.dtype) {
+        let values = Tensor::from_vec(raw.floats()?, dims, &Device::Cpu)?;
+        return Ok(QTensor::quantize(&values, FAST)?);
+    }
+    let storage = candle_core::quantized::QStorage::from_data(raw.bytes.as_slice().into(), &Device::Cpu, raw.dtype)?;
+    Ok(QTensor::new(storage, dims)?)
+}
+
+/// The file's type says what most weights are (7: Q8_0, llama.h).
+fn rewritten(key: &str, value: &Value) -> Value {
+    match key {
+        "general.file_type" => Value::U32(7),
+        _ => value.clone(),
+    }
+}

