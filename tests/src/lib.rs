@@ -40,6 +40,7 @@ mod anthropic;
 mod check;
 mod connection;
 mod openai;
+pub mod pipes;
 pub mod product;
 mod reply;
 pub mod served;
