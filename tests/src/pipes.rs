@@ -98,7 +98,7 @@ impl Piped {
     /// # Panics
     /// None comes in time, or it is no JSON: nothing else may stand on stdout.
     #[must_use]
-    pub fn next(&mut self) -> Value {
+    pub fn message(&mut self) -> Value {
         let line = self.lines.recv_timeout(PATIENCE).expect("a message in time");
         serde_json::from_str(&line).expect("nothing but protocol on stdout")
     }
@@ -132,7 +132,7 @@ impl Piped {
     /// Waits for the answer to a request.
     pub fn wait(&mut self, id: i64, answer: Answering<'_>) -> Value {
         loop {
-            let message = self.next();
+            let message = self.message();
             match (message.get("method"), message.get("id")) {
                 (None, Some(answered)) if *answered == json!(id) => return message,
                 (Some(_), Some(asked)) => {

@@ -28,7 +28,12 @@ fn runs(line: &str) -> bool {
 }
 
 fn until(what: impl Fn() -> bool) -> bool {
-    (0..400).any(|_| what() || { std::thread::sleep(Duration::from_millis(25)); false })
+    (0..400).any(|_| {
+        what() || {
+            std::thread::sleep(Duration::from_millis(25));
+            false
+        }
+    })
 }
 
 fn accept(decision: &str) -> Value {
@@ -85,7 +90,9 @@ fn a_command_is_asked_about_and_runs_only_after_a_yes() {
     let bench = Bench::new();
     let mut server = Piped::greeted(mcp(&bench, &[]), &json!({"elicitation": {}}));
     let call = json!({"name": "bash", "arguments": {"command": "touch made"}});
-    for answer in [json!({"action": "decline"}), json!({"action": "cancel"}), json!({"action": "accept"}), accept("deny")] {
+    for answer in
+        [json!({"action": "decline"}), json!({"action": "cancel"}), json!({"action": "accept"}), accept("deny")]
+    {
         let answered = server.ask_answering("tools/call", &call, &mut |_| answer.clone());
         assert_eq!(answered["result"]["isError"], true, "{answer}: {answered}");
         assert!(!bench.work().join("made").exists(), "{answer}");
@@ -198,7 +205,10 @@ fn denied_paths_are_denied_to_every_tool_and_resource() {
         ("grep", json!({"pattern": "top"})),
     ] {
         let said = server.call(tool, &arguments).to_string();
-        assert!(said.contains("VICTOR_DENIED_PATHS") || said.contains("kept out by permission rules"), "{tool}: {said}");
+        assert!(
+            said.contains("VICTOR_DENIED_PATHS") || said.contains("kept out by permission rules"),
+            "{tool}: {said}"
+        );
         assert!(!said.contains("top\\n"), "{tool}: {said}");
     }
     let listed = server.ask("resources/list", &json!({})).to_string();
@@ -318,16 +328,18 @@ fn nothing_that_a_client_writes_ends_the_connection() {
         ("{\"jsonrpc\": \"2.0\", \"id\": \"n\", \"method\": \"notifications/initialized\"}\n", -32601),
     ] {
         server.write(line.as_bytes());
-        let said = server.next();
+        let said = server.message();
         assert_eq!(said["error"]["code"], code, "{}: {said}", &line[..line.len().min(60)]);
     }
     server.write(b"\n\r\n\xff\xfe\n");
-    assert_eq!(server.next()["error"]["code"], -32700);
+    assert_eq!(server.message()["error"]["code"], -32700);
     // Requests that are notifications, and answers to nothing, are passed over.
-    server.write(b"{\"jsonrpc\": \"2.0\", \"method\": \"tools/list\"}\n{\"jsonrpc\": \"2.0\", \"id\": 7, \"result\": {}}\n");
+    server.write(
+        b"{\"jsonrpc\": \"2.0\", \"method\": \"tools/list\"}\n{\"jsonrpc\": \"2.0\", \"id\": 7, \"result\": {}}\n",
+    );
     for id in [json!("a string"), json!(-3), json!(9_007_199_254_740_991_i64), json!("")] {
         server.send(&json!({"id": id, "method": "ping"}));
-        assert_eq!(server.next()["id"], id);
+        assert_eq!(server.message()["id"], id);
     }
     assert_eq!(server.close().0, 0);
 }
@@ -340,7 +352,7 @@ fn a_line_of_fifty_megabytes_is_refused_and_not_kept() {
     let piece = vec![b'a'; 1 << 20];
     (0..50).for_each(|_| server.write(&piece));
     server.write(b"\"}\n");
-    assert_eq!(server.next()["error"]["code"], -32600);
+    assert_eq!(server.message()["error"]["code"], -32600);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
@@ -356,7 +368,8 @@ fn before_the_handshake_requests_are_answered_and_all_else_is_passed_over() {
     server.send(&json!({"id": 5, "result": {}}));
     assert!(server.ask("ping", &json!({})).get("result").is_some());
     assert_eq!(server.ask("tools/list", &json!({}))["error"]["code"], -32602);
-    let hello = json!({"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let hello =
+        json!({"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     assert_eq!(server.ask("initialize", &hello)["result"]["protocolVersion"], "2024-11-05");
     assert!(!tools(&mut server).is_empty());
 }
@@ -386,7 +399,8 @@ fn a_closed_stdin_leaves_nothing_behind() {
 fn what_was_asked_before_stdin_closed_is_answered() {
     let bench = Bench::new();
     bench.file("a.txt", "hello\n");
-    let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let hello =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let lines = [
         json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
         json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "read", "arguments": {"path": "a.txt"}}}),

@@ -54,8 +54,8 @@ pub use trust::TrustState;
 pub use workspace::Place;
 
 pub use victor_core::{
-    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, prompt, provider, request,
-    resource, runtime, sandbox, session, state, token, tool, usage,
+    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, prompt, provider,
+    request, resource, runtime, sandbox, session, state, token, tool, usage,
 };
 pub use victor_providers::{Credentials, ProviderSettings};
 pub use victor_store::SqliteStore;
@@ -72,9 +72,7 @@ pub use state::State;
 #[cfg(feature = "http")]
 pub mod http {
     pub use victor_http::listener::{Listener, Times, Tls};
-    pub use victor_http::{
-        ApiKey, Auth, Beside, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, Serves, router,
-    };
+    pub use victor_http::{ApiKey, Auth, Beside, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, Serves, router};
 }
 
 /// Victor's version.

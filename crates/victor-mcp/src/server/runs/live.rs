@@ -136,7 +136,9 @@ fn note(kind: &EventKind) -> Option<String> {
     match kind {
         EventKind::TurnStarted { turn } => Some(format!("turn {turn}: the model is asked")),
         EventKind::ToolCall { tool, .. } => Some(format!("runs {tool}")),
-        EventKind::ToolProgress { text, .. } => Some(text.lines().last().unwrap_or_default().chars().take(200).collect()),
+        EventKind::ToolProgress { text, .. } => {
+            Some(text.lines().last().unwrap_or_default().chars().take(200).collect())
+        }
         EventKind::ToolResult { tool, success, denied, .. } => Some(match (success, denied) {
             (_, true) => format!("{tool} was denied"),
             (true, false) => format!("{tool} is done"),

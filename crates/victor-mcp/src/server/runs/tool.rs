@@ -191,7 +191,7 @@ impl OwnTool for RunAgent {
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
         let args: RunAgentArgs = match arguments(&self.spec, given) {
             Ok(args) => args,
-            Err(wrong) => return Ok(wrong.into()),
+            Err(wrong) => return Ok((*wrong).into()),
         };
         let wait = args.wait_seconds.map(Duration::from_secs_f64).or(call.progress_token().is_none().then_some(SILENT));
         if let Some(live) = resumed(&self.runs, call, "run_agent", &retry)? {
@@ -237,7 +237,7 @@ impl OwnTool for RunStatus {
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
         let args: RunStatusArgs = match arguments(&self.spec, given) {
             Ok(args) => args,
-            Err(wrong) => return Ok(wrong.into()),
+            Err(wrong) => return Ok((*wrong).into()),
         };
         resumed(&self.runs, call, "run_status", &retry)?;
         let Some(live) = self.runs.find(&args.run_id, &call.principal()) else {
@@ -256,9 +256,9 @@ impl OwnTool for RunStatus {
 }
 
 /// The arguments, held against the schema as those of every tool are.
-fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, CallToolResult> {
+fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, Box<CallToolResult>> {
     let given = Value::Object(given);
-    let wrong = |e: String| convert::failure(e);
+    let wrong = |e: String| Box::new(convert::failure(e));
     spec.validate(&given).map_err(|e| wrong(e.to_string()))?;
     serde_json::from_value(given).map_err(|e| wrong(format!("the arguments do not fit the tool `{}`: {e}", spec.name)))
 }
@@ -363,4 +363,3 @@ pub(crate) fn task(live: &Live) -> Task {
         .with_status_message(snapshot.note)
         .with_poll_interval_ms(1000)
 }
-
