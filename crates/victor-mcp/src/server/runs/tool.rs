@@ -291,9 +291,14 @@ async fn follow(
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
     let mut deadline = std::pin::pin!(over(wait));
-    let (mut told, mut waits) = (String::new(), wait != Some(Duration::ZERO));
+    let (mut told, mut waits) = (0, wait != Some(Duration::ZERO));
     loop {
         let now = state.borrow_and_update().clone();
+        let (notes, count) = now.since(told);
+        for note in notes {
+            call.progress(note).await;
+        }
+        told = count;
         if now.is_over() || !waits {
             return Ok(report_of(live).into());
         }
@@ -308,13 +313,9 @@ async fn follow(
             }
             continue;
         }
-        if now.note != told {
-            call.progress(&now.note).await;
-            told = now.note;
-        }
         tokio::select! {
             _ = state.changed() => {}
-            _ = heartbeat.tick() => call.progress(&told).await,
+            _ = heartbeat.tick() => call.progress(now.note()).await,
             () = &mut deadline => waits = false,
             () = call.cx.ct.cancelled() => return Ok(given_up(live, tool).await.into()),
             () = call.session.closing.cancelled() => return Ok(given_up(live, tool).await.into()),
@@ -360,6 +361,6 @@ pub(crate) fn task(live: &Live) -> Task {
         (false, None) => TaskStatus::Working,
     };
     Task::new(live.id.to_string(), status, live.began.to_string(), snapshot.at.to_string())
-        .with_status_message(snapshot.note)
+        .with_status_message(snapshot.note())
         .with_poll_interval_ms(1000)
 }
