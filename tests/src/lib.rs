@@ -41,6 +41,7 @@ mod check;
 mod connection;
 mod openai;
 pub mod peers;
+pub mod pipes;
 pub mod product;
 mod reply;
 pub mod served;

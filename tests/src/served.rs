@@ -49,7 +49,7 @@ impl Served {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a server");
         let mut err = BufReader::new(child.stderr.take().expect("its stderr"));
         let mut announced = String::new();
-        while !announced.contains(" serves on ") {
+        while !announced.contains(" on http") {
             assert!(err.read_line(&mut announced).expect("its stderr") > 0, "the server ended: {announced}");
         }
         let address = announced.split("://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");

@@ -12,7 +12,7 @@ use victor_tests::{ModelServer, Reply};
 
 const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x35\x81\x84\0\0\0\0IEND\xaeB`\x82";
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/getting-started.md",
     "docs/configuration.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/teams.md",
     "docs/http.md",
     "docs/local-model.md",
+    "docs/mcp.md",
     "docs/choosing-a-door.md",
     "docs/migration.md",
     "docs/troubleshooting.md",
@@ -72,6 +73,16 @@ fn typed(line: &str, server: &ModelServer, session: &str) -> Option<String> {
     Some(line.replace("victor keys set anthropic", "victor keys set anthropic < ../FILE"))
 }
 
+/// The arguments of a command that serves, at a port of its own.
+fn serves(line: &str) -> Option<Vec<&str>> {
+    let args: Vec<&str> = line.split_whitespace().collect();
+    match args.as_slice() {
+        ["victor", "serve", flags @ ..] => Some([&["serve", "--port", "0"], flags].concat()),
+        ["victor", "mcp", "--http", _] => Some(vec!["mcp", "--http", "0"]),
+        _ => None,
+    }
+}
+
 fn run(bench: &Bench, server: &ModelServer, line: &str) -> (String, String, i32) {
     let folder = built("victor").parent().unwrap().to_owned();
     let others = match package() {
@@ -98,8 +109,8 @@ fn every_command_of_the_documents_works() {
         let id = listed.pointer("/sessions/0/id").or(listed.pointer("/0/id")).unwrap().as_str().unwrap().to_owned();
         let lines = commands(document);
         for line in lines.iter().filter_map(|line| typed(line, &server, &id)) {
-            if line.starts_with("victor serve") {
-                serving = Some(Served::start(bench.with_model(&server, &["serve", "--port", "0"])));
+            if let Some(args) = serves(&line) {
+                serving = Some(Served::start(bench.with_model(&server, &args)));
                 continue;
             }
             let line = match &serving {

@@ -79,9 +79,7 @@ pub use tool::{Tool, tool_fn};
 #[cfg(feature = "http")]
 pub mod http {
     pub use victor_http::listener::{Listener, Times, Tls};
-    pub use victor_http::{
-        ApiKey, Auth, Beside, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, Serves, router,
-    };
+    pub use victor_http::{ApiKey, Auth, Beside, Config, Cors, Demand, HostGuard, HttpDoor, RateLimit, Serves, router};
 }
 
 /// Victor's version.

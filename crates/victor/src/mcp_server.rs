@@ -23,8 +23,22 @@ use crate::setup::{Options, Setup};
 const TOOLS: &str = "VICTOR_MCP_TOOLS";
 const LOG_LEVEL: &str = "VICTOR_MCP_LOG_LEVEL";
 /// Folders of the system, and those that hold the folders of all users: nothing anybody works in.
-const SYSTEM: [&str; 14] =
-    ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib", "/System", "/Library", "/Applications"];
+const SYSTEM: [&str; 14] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+    "/System",
+    "/Library",
+    "/Applications",
+];
 const PARENTS: [&str; 9] = ["/", "/usr", "/var", "/opt", "/tmp", "/run", "/home", "/Users", "/Volumes"];
 
 /// What the model of a client is told.
@@ -194,7 +208,9 @@ pub fn log_level(env: &Env) -> Result<Option<Level>, ConfigurationError> {
     let Some(text) = env.var(LOG_LEVEL) else { return Ok(None) };
     let level = serde_json::from_value(text.to_lowercase().into());
     level.map(Some).map_err(|_| {
-        ConfigurationError::new(format!("{LOG_LEVEL}: `{text}` is no level; there are off, error, warn, info, debug, trace"))
+        ConfigurationError::new(format!(
+            "{LOG_LEVEL}: `{text}` is no level; there are off, error, warn, info, debug, trace"
+        ))
     })
 }
 

@@ -48,6 +48,8 @@ pub enum Exposure {
     /// It may not.
     #[default]
     Guarded,
+    /// It may not, and nobody can insist.
+    Never,
     /// The user insists (`--insecure`).
     Insecure,
 }
@@ -99,8 +101,8 @@ impl Setup {
             Some(false) => Demand::Never,
         };
         let asks_for_key = demand != Demand::Never && (!keys.is_empty() || tokens || demand == Demand::Always);
-        if !loopback && !asks_for_key && flags.exposure == Exposure::Guarded {
-            return Err(exposed(address).into());
+        if !loopback && !asks_for_key && flags.exposure != Exposure::Insecure {
+            return Err(exposed(address, flags.exposure).into());
         }
         let config = Config {
             auth: Auth { demand: certain(demand, asks_for_key), keys, tokens: Some(Arc::clone(&store) as _) },
@@ -237,10 +239,11 @@ fn no_key() -> ConfigurationError {
     ConfigurationError::new(message)
 }
 
-fn exposed(address: SocketAddr) -> ConfigurationError {
+fn exposed(address: SocketAddr, exposure: Exposure) -> ConfigurationError {
+    let insist = if exposure == Exposure::Guarded { ", or insist with `--insecure`" } else { "" };
     let message = format!(
         "{} can be reached from other machines, and nobody would be asked for a key: set {KEY}, make a token with \
-         `victor tokens create NAME`, listen on 127.0.0.1, or insist with `--insecure`",
+         `victor tokens create NAME`, or listen on 127.0.0.1{insist}",
         address.ip()
     );
     ConfigurationError::new(message)

@@ -131,7 +131,8 @@ fn folder(app: &App, client: McpClient) -> Result<Option<PathBuf>, Failure> {
 fn with_entry(old: &str, client: McpClient, entry: &Value) -> Result<String, String> {
     let mut file: Map<String, Value> = match old.trim() {
         "" => Map::new(),
-        text => serde_json::from_str(text).map_err(|e| format!("it is not a JSON object that can be kept as it is ({e})"))?,
+        text => serde_json::from_str(text)
+            .map_err(|e| format!("it is not a JSON object that can be kept as it is ({e})"))?,
     };
     let servers = file.entry(list(client)).or_insert_with(|| json!({}));
     let servers = servers.as_object_mut().ok_or_else(|| format!("its `{}` is no object", list(client)))?;

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use victor::config::Level;
 use victor::http::{HttpDoor, Serves};
 use victor::mcp_server::{self, Host as _, McpHost, McpServer, Questions, Roots};
-use victor::server::{ServeFlags, Serving};
+use victor::server::{Exposure, ServeFlags, Serving};
 
 use crate::app::App;
 use crate::args::{AgentFlags, McpServe};
@@ -66,6 +66,7 @@ async fn over_http(host: &McpHost, door: &McpServer, address: SocketAddr) -> Res
         host: Some(address.ip().to_string()),
         port: Some(address.port()),
         mcp: Some(()),
+        exposure: Exposure::Never,
         ..ServeFlags::default()
     };
     let serving = Serving { api: false, ..host.setup().serving(host.setup().store()?, &flags).await? };

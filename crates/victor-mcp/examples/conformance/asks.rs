@@ -48,7 +48,9 @@ impl OwnTool for Ask {
     async fn call(&self, call: &Call<'_>, _: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
         let kind = self.name.strip_prefix("test_input_required_result_").unwrap_or(self.name);
         match kind {
-            "elicitation" | "test_streaming_elicitation" => Ok(one(&retry, "user_name", name_form("What is your name?"))),
+            "elicitation" | "test_streaming_elicitation" => {
+                Ok(one(&retry, "user_name", name_form("What is your name?")))
+            }
             "sampling" => Ok(one(&retry, "capital_question", sampling("What is the capital of France?", 100))),
             "list_roots" => Ok(one(&retry, "client_roots", roots())),
             "request_state" | "tampered_state" => confirmed(call, &retry),

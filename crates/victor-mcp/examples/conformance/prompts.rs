@@ -32,7 +32,11 @@ impl PromptSource for Fixtures {
             description: Some(format!("The suite's fixture {name}")),
             arguments: arguments
                 .iter()
-                .map(|a| PromptArgument { name: (*a).to_owned(), description: Some("An argument".to_owned()), required: true })
+                .map(|a| PromptArgument {
+                    name: (*a).to_owned(),
+                    description: Some("An argument".to_owned()),
+                    required: true,
+                })
                 .collect(),
         };
         Ok(all.into_iter().map(of).collect())

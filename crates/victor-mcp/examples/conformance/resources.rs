@@ -20,7 +20,11 @@ impl ResourceSource for Fixtures {
     }
 
     async fn list(&self, _: Option<&str>) -> Result<Page<Resource>, SourceError> {
-        let listed = [("test://static-text", "text/plain"), ("test://static-binary", "image/png"), ("test://watched-resource", "text/plain")];
+        let listed = [
+            ("test://static-text", "text/plain"),
+            ("test://static-binary", "image/png"),
+            ("test://watched-resource", "text/plain"),
+        ];
         let items = listed.map(|(uri, kind)| Resource {
             uri: uri.to_owned(),
             name: uri.trim_start_matches("test://").to_owned(),

@@ -47,7 +47,9 @@ impl OwnTool for Talk {
             "test_tool_with_logging" | "test_logging_tool" => logs(call).await,
             "test_sampling" => samples(call, &text("prompt")).await,
             "test_elicitation" => asks(call, &text("message"), "User response", form()).await,
-            "test_elicitation_sep1034_defaults" => asks(call, "Values with defaults", "Elicitation completed", defaults()).await,
+            "test_elicitation_sep1034_defaults" => {
+                asks(call, "Values with defaults", "Elicitation completed", defaults()).await
+            }
             "test_elicitation_sep1330_enums" => asks(call, "Choices", "Elicitation completed", choices()).await,
             "test_reconnection" => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -80,7 +82,8 @@ async fn samples(call: &Call<'_>, prompt: &str) -> CallToolResult {
     let params = CreateMessageRequestParams::new(vec![SamplingMessage::user_text(prompt)], 100);
     match call.context().peer.create_message(params).await {
         Ok(result) => {
-            let text = result.message.content.first().and_then(|c| c.as_text()).map(|t| t.text.clone()).unwrap_or_default();
+            let text =
+                result.message.content.first().and_then(|c| c.as_text()).map(|t| t.text.clone()).unwrap_or_default();
             said(&format!("LLM response: {text}"))
         }
         Err(e) => CallToolResult::error(vec![ContentBlock::text(format!("sampling failed: {e}"))]),
@@ -90,7 +93,8 @@ async fn samples(call: &Call<'_>, prompt: &str) -> CallToolResult {
 async fn asks(call: &Call<'_>, message: &str, says: &str, schema: Value) -> CallToolResult {
     let schema = ElicitationSchema::from_json_schema(schema.as_object().cloned().unwrap_or_default());
     let requested_schema = schema.expect("the fixture's schema is one");
-    let params = ElicitRequestParams::FormElicitationParams { meta: None, message: message.to_owned(), requested_schema };
+    let params =
+        ElicitRequestParams::FormElicitationParams { meta: None, message: message.to_owned(), requested_schema };
     match call.context().peer.create_elicitation(params).await {
         Ok(result) => {
             let (action, content) = (json!(result.action), json!(result.content));
@@ -125,9 +129,7 @@ fn defaults() -> Value {
 }
 
 fn choices() -> Value {
-    let titled = |a: &str, b: &str, c: &str| {
-        json!([{"const": "value1", "title": a}, {"const": "value2", "title": b}, {"const": "value3", "title": c}])
-    };
+    let titled = |a: &str, b: &str, c: &str| json!([{"const": "value1", "title": a}, {"const": "value2", "title": b}, {"const": "value3", "title": c}]);
     json!({
         "type": "object",
         "properties": {

@@ -44,7 +44,13 @@ impl ToolSource for Fixtures {
             ("test_simple_text", |_| Ok(ToolOutput::text("This is a simple text response for testing."))),
             ("test_image_content", |_| Ok(blocks(vec![media("image/png", PNG, None)]))),
             ("test_audio_content", |_| Ok(blocks(vec![media("audio/wav", WAV, None)]))),
-            ("test_embedded_resource", |_| Ok(blocks(vec![embedded("test://embedded-resource", "text/plain", "VGhpcyBpcyBhbiBlbWJlZGRlZCByZXNvdXJjZSBjb250ZW50Lg==")]))),
+            ("test_embedded_resource", |_| {
+                Ok(blocks(vec![embedded(
+                    "test://embedded-resource",
+                    "text/plain",
+                    "VGhpcyBpcyBhbiBlbWJlZGRlZCByZXNvdXJjZSBjb250ZW50Lg==",
+                )]))
+            }),
             ("test_multiple_content_types", |_| Ok(mixed())),
             ("test_error_handling", |_| Err(ToolError::model("This tool intentionally returns an error for testing"))),
             ("test_tool_with_progress", |cx| {
@@ -52,7 +58,8 @@ impl ToolSource for Fixtures {
                 Ok(ToolOutput::text("Progress test completed"))
             }),
         ];
-        let mut all: Vec<_> = plain.map(|(name, answer)| fixture(name, json!({"type": "object", "properties": {}}), answer)).into();
+        let mut all: Vec<_> =
+            plain.map(|(name, answer)| fixture(name, json!({"type": "object", "properties": {}}), answer)).into();
         all.push(fixture("json_schema_2020_12_tool", rich_schema(), |_| Ok(ToolOutput::text("It fits"))));
         all
     }
@@ -81,7 +88,8 @@ pub(crate) fn image() -> Block {
 }
 
 fn mixed() -> ToolOutput {
-    let resource = embedded("test://mixed-content-resource", "application/json", "eyJ0ZXN0IjoiZGF0YSIsInZhbHVlIjoxMjN9");
+    let resource =
+        embedded("test://mixed-content-resource", "application/json", "eyJ0ZXN0IjoiZGF0YSIsInZhbHVlIjoxMjN9");
     blocks(vec![Block::text("Multiple content types test:"), image(), resource])
 }
 

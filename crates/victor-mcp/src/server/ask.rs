@@ -162,7 +162,8 @@ fn form(call: &Call<'_>, request: &ApprovalRequest) -> ElicitRequestParams {
         "required": ["decision"],
     });
     let schema = schema.as_object().cloned().unwrap_or_default();
-    let requested_schema = ElicitationSchema::from_json_schema(schema).unwrap_or_else(|_| ElicitationSchema::new(BTreeMap::new()));
+    let requested_schema =
+        ElicitationSchema::from_json_schema(schema).unwrap_or_else(|_| ElicitationSchema::new(BTreeMap::new()));
     ElicitRequestParams::FormElicitationParams { meta: None, message: message(request), requested_schema }
 }
 

@@ -176,11 +176,7 @@ pub trait OwnPrompt: Send + Sync + 'static {
     ///
     /// # Errors
     /// What is wrong with the request.
-    async fn get(
-        &self,
-        call: &Call<'_>,
-        retry: Retry,
-    ) -> Result<rmcp::model::GetPromptResponse, rmcp::ErrorData>;
+    async fn get(&self, call: &Call<'_>, retry: Retry) -> Result<rmcp::model::GetPromptResponse, rmcp::ErrorData>;
 }
 
 /// All tools of the door's own.

@@ -98,7 +98,8 @@ impl ToolFilter {
     #[must_use]
     pub fn admits(&self, name: &str, category: &str) -> bool {
         let hidden = self.hidden.iter().any(|h| h == name);
-        !hidden && self.lists.iter().all(|list| list.iter().any(|(_, glob)| glob.is_match(name) || glob.is_match(category)))
+        !hidden
+            && self.lists.iter().all(|list| list.iter().any(|(_, glob)| glob.is_match(name) || glob.is_match(category)))
     }
 
     /// What fits none of these tools, each with its category.

@@ -43,7 +43,8 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(host: Arc<dyn Host>, config: Config, extra: OwnTools, key: [u8; 32]) -> Self {
         let runs = Arc::new(Runs::default());
-        let mut own: OwnTools = vec![Arc::new(RunAgent::new(Arc::clone(&runs))), Arc::new(RunStatus::new(Arc::clone(&runs)))];
+        let mut own: OwnTools =
+            vec![Arc::new(RunAgent::new(Arc::clone(&runs))), Arc::new(RunStatus::new(Arc::clone(&runs)))];
         own.extend(extra);
         let (closing, quiet) = (CancellationToken::new(), CancellationToken::new());
         Self {

@@ -115,7 +115,6 @@ impl McpServer {
     }
 
     /// The door as a router: `/mcp`, and `/sse` with `/messages` where something before it guards it.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         http::router(&self.door)
     }

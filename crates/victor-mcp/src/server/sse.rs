@@ -74,7 +74,7 @@ async fn open(State(shared): State<Shared>, OriginalUri(uri): OriginalUri, reque
 }
 
 async fn serve(session: Session, channel: Channel) {
-    match session.serve(channel).await {
+    match Box::pin(session.serve(channel)).await {
         Ok(running) => drop(running.waiting().await),
         Err(error) => tracing::debug!(%error, "a client could not be served"),
     }

@@ -136,7 +136,9 @@ impl ResourceSource for FileResources {
             uri_template: TEMPLATE.to_owned(),
             name: "file".to_owned(),
             title: Some("A file of the workspace".to_owned()),
-            description: Some("A file by its absolute path, as far as the workspace's limits and rules let it be read".to_owned()),
+            description: Some(
+                "A file by its absolute path, as far as the workspace's limits and rules let it be read".to_owned(),
+            ),
             media_type: None,
         }])
     }

@@ -70,7 +70,9 @@ impl ResourceSource for GitResources {
             uri_template: TEMPLATE.to_owned(),
             name: "git-file".to_owned(),
             title: Some("A file at a revision".to_owned()),
-            description: Some("A file of the workspace, by its path below the root, as it was in a revision".to_owned()),
+            description: Some(
+                "A file of the workspace, by its path below the root, as it was in a revision".to_owned(),
+            ),
             media_type: None,
         }])
     }
@@ -82,7 +84,9 @@ impl ResourceSource for GitResources {
         }
         let parts = uri.strip_prefix("git://file/").and_then(|rest| rest.split_once('/'));
         let Some((rev, path)) = parts else {
-            return Err(SourceError::NotFound(format!("there is no `{uri}`: status, diff, diff/staged, log, file/REV/PATH")));
+            return Err(SourceError::NotFound(format!(
+                "there is no `{uri}`: status, diff, diff/staged, log, file/REV/PATH"
+            )));
         };
         // A revision may hold slashes; in the URI they are written as %2F.
         let (rev, path) = (decoded(rev)?, decoded(path)?);

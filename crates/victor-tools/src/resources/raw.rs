@@ -142,8 +142,7 @@ impl Tool for ListFiles {
         let target = place.clone();
         let plan = Plan::new(Effects::READ, move |permit, cx: ToolCx| {
             blocking(move || {
-                let search =
-                    Search { tool: Self::NAME, place: &target, hidden: false, rules: permit.paths(), cx: &cx };
+                let search = Search { tool: Self::NAME, place: &target, hidden: false, rules: permit.paths(), cx: &cx };
                 list(&search, &args)
             })
         });

@@ -113,11 +113,17 @@ impl Template {
                 near if near.is_empty() => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
                 near => format!("did you mean {}?", near.join(" or ")),
             };
-            return Err(SourceError::Invalid(format!("the prompt `{}` has no argument `{unknown}`; {hint}", self.name)));
+            return Err(SourceError::Invalid(format!(
+                "the prompt `{}` has no argument `{unknown}`; {hint}",
+                self.name
+            )));
         }
         let filled = |a: &&Argument| given.get(&a.name).is_some_and(|value| !value.trim().is_empty());
         if let Some(missing) = self.arguments.iter().filter(|a| a.required).find(|a| !filled(a)) {
-            return Err(SourceError::Invalid(format!("the prompt `{}` needs the argument `{}`", self.name, missing.name)));
+            return Err(SourceError::Invalid(format!(
+                "the prompt `{}` needs the argument `{}`",
+                self.name, missing.name
+            )));
         }
         let mut text = String::with_capacity(self.body.len());
         for piece in pieces(&self.body) {

@@ -19,7 +19,11 @@ fn given(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[tokio::test]
 async fn a_file_is_a_prompt_with_its_arguments_filled_in() {
     let dir = tempfile::tempdir().unwrap();
-    file(dir.path(), "home/greet.md", "---\ndescription: Greets\narguments:\n  - {name: who, required: true, values: [Ann, Bob]}\n---\nGreet {{ who }}; {{ not a name }} stays.\n");
+    file(
+        dir.path(),
+        "home/greet.md",
+        "---\ndescription: Greets\narguments:\n  - {name: who, required: true, values: [Ann, Bob]}\n---\nGreet {{ who }}; {{ not a name }} stays.\n",
+    );
     let prompts = prompts(dir.path());
     let listed = prompts.list().await.unwrap();
     assert!(listed.iter().any(|p| p.name == "greet" && p.description.as_deref() == Some("Greets")));

@@ -1,5 +1,6 @@
 //! One run: what it does now, what it asks, how it ended.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
@@ -12,6 +13,9 @@ use victor_core::permission::{ApprovalRequest, Decision};
 use victor_core::runtime::Runtime;
 
 use crate::server::ask::{self, Asked};
+
+/// What is kept for a client that does not keep up.
+const NOTES: usize = 32;
 
 /// A run under way, or over.
 pub(crate) struct Live {
@@ -26,8 +30,10 @@ pub(crate) struct Live {
 /// How it stands.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
-    /// What it does, in a few words.
-    pub(crate) note: String,
+    /// What it did lately, and does now, in a few words each.
+    notes: VecDeque<Arc<str>>,
+    /// How much was told so far.
+    told: usize,
     /// How it ended.
     pub(crate) outcome: Option<Arc<Outcome>>,
     /// When something was last heard of it.
@@ -37,6 +43,25 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// What it does.
+    pub(crate) fn note(&self) -> &str {
+        self.notes.back().map_or("", |note| note)
+    }
+
+    /// What was told since `seen` things were told, as far as it is still known, and how much was told by now.
+    pub(crate) fn since(&self, seen: usize) -> (impl Iterator<Item = &str>, usize) {
+        let fresh = self.told.saturating_sub(seen).min(self.notes.len());
+        (self.notes.iter().skip(self.notes.len() - fresh).map(|note| &**note), self.told)
+    }
+
+    fn tell(&mut self, note: &str) {
+        if self.notes.len() == NOTES {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(note.into());
+        self.told += 1;
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
@@ -51,7 +76,8 @@ impl Live {
         questions: mpsc::Receiver<Asked>,
         owner: Arc<str>,
     ) -> Arc<Self> {
-        let snapshot = Snapshot { note: "the run began".to_owned(), at: first.at, ..Snapshot::default() };
+        let mut snapshot = Snapshot { at: first.at, ..Snapshot::default() };
+        snapshot.tell("the run began");
         let live = Arc::new(Self {
             id: first.run_id,
             owner,
@@ -96,7 +122,7 @@ impl Live {
     fn asks(&self, asked: Asked) {
         let note = format!("waits for an answer: may `{}` run?", asked.request.tool);
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
-        self.state.send_modify(|s| s.note = note);
+        self.state.send_modify(|s| s.tell(&note));
     }
 
     fn hears(&self, event: Event) {
@@ -109,7 +135,7 @@ impl Live {
         if note.is_some() || outcome.is_some() {
             self.state.send_modify(|s| {
                 s.at = event.at;
-                s.note = note.unwrap_or_else(|| std::mem::take(&mut s.note));
+                note.iter().for_each(|note| s.tell(note));
                 s.outcome = outcome.or_else(|| s.outcome.take());
             });
         }
@@ -136,7 +162,9 @@ fn note(kind: &EventKind) -> Option<String> {
     match kind {
         EventKind::TurnStarted { turn } => Some(format!("turn {turn}: the model is asked")),
         EventKind::ToolCall { tool, .. } => Some(format!("runs {tool}")),
-        EventKind::ToolProgress { text, .. } => Some(text.lines().last().unwrap_or_default().chars().take(200).collect()),
+        EventKind::ToolProgress { text, .. } => {
+            Some(text.lines().last().unwrap_or_default().chars().take(200).collect())
+        }
         EventKind::ToolResult { tool, success, denied, .. } => Some(match (success, denied) {
             (_, true) => format!("{tool} was denied"),
             (true, false) => format!("{tool} is done"),

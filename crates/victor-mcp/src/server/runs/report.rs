@@ -53,7 +53,7 @@ impl Report {
                     (false, Some(_)) => "waiting",
                     (false, None) => "running",
                 };
-                Self { status: status.to_owned(), text: snapshot.note, ..Self::empty(live.id.to_string()) }
+                Self { status: status.to_owned(), text: snapshot.note().to_owned(), ..Self::empty(live.id.to_string()) }
             }
         }
     }

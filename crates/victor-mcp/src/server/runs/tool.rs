@@ -191,7 +191,7 @@ impl OwnTool for RunAgent {
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
         let args: RunAgentArgs = match arguments(&self.spec, given) {
             Ok(args) => args,
-            Err(wrong) => return Ok(wrong.into()),
+            Err(wrong) => return Ok((*wrong).into()),
         };
         let wait = args.wait_seconds.map(Duration::from_secs_f64).or(call.progress_token().is_none().then_some(SILENT));
         if let Some(live) = resumed(&self.runs, call, "run_agent", &retry)? {
@@ -237,7 +237,7 @@ impl OwnTool for RunStatus {
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
         let args: RunStatusArgs = match arguments(&self.spec, given) {
             Ok(args) => args,
-            Err(wrong) => return Ok(wrong.into()),
+            Err(wrong) => return Ok((*wrong).into()),
         };
         resumed(&self.runs, call, "run_status", &retry)?;
         let Some(live) = self.runs.find(&args.run_id, &call.principal()) else {
@@ -256,9 +256,9 @@ impl OwnTool for RunStatus {
 }
 
 /// The arguments, held against the schema as those of every tool are.
-fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, CallToolResult> {
+fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, Box<CallToolResult>> {
     let given = Value::Object(given);
-    let wrong = |e: String| convert::failure(e);
+    let wrong = |e: String| Box::new(convert::failure(e));
     spec.validate(&given).map_err(|e| wrong(e.to_string()))?;
     serde_json::from_value(given).map_err(|e| wrong(format!("the arguments do not fit the tool `{}`: {e}", spec.name)))
 }
@@ -291,9 +291,14 @@ async fn follow(
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
     let mut deadline = std::pin::pin!(over(wait));
-    let (mut told, mut waits) = (String::new(), wait != Some(Duration::ZERO));
+    let (mut told, mut waits) = (0, wait != Some(Duration::ZERO));
     loop {
         let now = state.borrow_and_update().clone();
+        let (notes, count) = now.since(told);
+        for note in notes {
+            call.progress(note).await;
+        }
+        told = count;
         if now.is_over() || !waits {
             return Ok(report_of(live).into());
         }
@@ -308,13 +313,9 @@ async fn follow(
             }
             continue;
         }
-        if now.note != told {
-            call.progress(&now.note).await;
-            told = now.note;
-        }
         tokio::select! {
             _ = state.changed() => {}
-            _ = heartbeat.tick() => call.progress(&told).await,
+            _ = heartbeat.tick() => call.progress(now.note()).await,
             () = &mut deadline => waits = false,
             () = call.cx.ct.cancelled() => return Ok(given_up(live, tool).await.into()),
             () = call.session.closing.cancelled() => return Ok(given_up(live, tool).await.into()),
@@ -360,7 +361,6 @@ pub(crate) fn task(live: &Live) -> Task {
         (false, None) => TaskStatus::Working,
     };
     Task::new(live.id.to_string(), status, live.began.to_string(), snapshot.at.to_string())
-        .with_status_message(snapshot.note)
+        .with_status_message(snapshot.note())
         .with_poll_interval_ms(1000)
 }
-

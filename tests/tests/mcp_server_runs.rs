@@ -1,0 +1,147 @@
+//! `run_agent` and `run_status`: whole tasks for MCP clients, with progress, questions, tasks and ends.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use serde_json::{Value, json};
+use victor_tests::pipes::Piped;
+use victor_tests::product::Bench;
+use victor_tests::{ModelServer, Reply};
+
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+fn accept(decision: &str) -> Value {
+    json!({"action": "accept", "content": {"decision": decision}})
+}
+
+fn touches() -> [Reply; 2] {
+    [Reply::call("bash", json!({"command": "touch made"})), Reply::text("It is made.")]
+}
+
+fn until_over(server: &mut Piped, run: &str) -> Value {
+    let args = json!({"run_id": run, "wait_seconds": 20});
+    server.call("run_status", &args)["structuredContent"].clone()
+}
+
+#[test]
+fn a_task_is_done_with_progress_and_its_result_has_a_form() {
+    let replies = [Reply::call("ls", json!({})), Reply::text("There is one file.")];
+    let (bench, model) = (Bench::new(), ModelServer::start(replies));
+    bench.file("a.txt", "x");
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({}));
+    let call = json!({"name": "run_agent", "arguments": {"task": "Look around."}, "_meta": {"progressToken": "p"}});
+    let answer = server.ask("tools/call", &call);
+    let report = &answer["result"]["structuredContent"];
+    assert_eq!((&report["status"], &report["text"]), (&json!("completed"), &json!("There is one file.")), "{answer}");
+    assert_eq!(report["tools_used"], json!(["ls"]));
+    let told: Vec<&Value> = server.heard.iter().filter(|m| m["method"] == "notifications/progress").collect();
+    assert!(told.iter().any(|m| m["params"]["message"] == "runs ls"), "{told:?}");
+    let counts: Vec<f64> = told.iter().map(|m| m["params"]["progress"].as_f64().unwrap()).collect();
+    assert!(counts.is_sorted() && counts.len() >= 3, "{counts:?}");
+    model.finish();
+}
+
+#[test]
+fn a_run_that_takes_long_goes_on_under_its_id() {
+    let (bench, model) = (Bench::new(), ModelServer::start([Reply::text("At last.").hold()]));
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({}));
+    let report = server.call("run_agent", &json!({"task": "Think.", "wait_seconds": 0}));
+    let run = report["structuredContent"]["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(report["structuredContent"]["status"], "running");
+    assert_eq!(server.call("run_status", &json!({"run_id": run}))["structuredContent"]["status"], "running");
+    model.release();
+    let over = until_over(&mut server, &run);
+    assert_eq!((&over["status"], &over["text"]), (&json!("completed"), &json!("At last.")));
+    let unknown = server.call("run_status", &json!({"run_id": "no"}));
+    assert_eq!(unknown["isError"], true);
+}
+
+#[test]
+fn a_run_asks_the_client_and_goes_on_with_its_answer() {
+    let (bench, model) = (Bench::new(), ModelServer::start(touches()));
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({"elicitation": {}}));
+    let call = json!({"name": "run_agent", "arguments": {"task": "Make it."}});
+    let answer = server.ask_answering("tools/call", &call, &mut |question| {
+        assert!(question["params"]["message"].as_str().unwrap().contains("touch made"));
+        accept("allow once")
+    });
+    assert_eq!(answer["result"]["structuredContent"]["status"], "completed", "{answer}");
+    assert!(bench.work().join("made").exists());
+}
+
+#[test]
+fn what_a_run_may_not_do_is_in_its_report() {
+    let (bench, model) = (Bench::new(), ModelServer::start([touches()[0].clone(), Reply::text("I may not.")]));
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({}));
+    let report = server.call("run_agent", &json!({"task": "Make it."}));
+    let denied = &report["structuredContent"]["denied"][0];
+    assert!(denied["reason"].as_str().unwrap().contains("VICTOR_ALLOW"), "{report}");
+    assert!(!bench.work().join("made").exists());
+}
+
+#[test]
+fn in_the_newer_form_a_run_waits_while_its_question_is_answered() {
+    let (bench, model) = (Bench::new(), ModelServer::start(touches()));
+    let command = bench.with_model(&model, &["mcp", "--stdio"]);
+    let mut server = Piped::stateless(command, &json!({"elicitation": {"form": {}}}));
+    let asked = server.call("run_agent", &json!({"task": "Make it."}));
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let again = json!({
+        "name": "run_agent", "arguments": {"task": "Make it."}, "requestState": asked["requestState"],
+        "inputResponses": {"approval": accept("allow once")},
+    });
+    let done = server.ask("tools/call", &again);
+    assert_eq!(done["result"]["structuredContent"]["status"], "completed", "{done}");
+    // One run, not two: the model was called twice.
+    assert_eq!(model.finish().len(), 2);
+    assert!(bench.work().join("made").exists());
+}
+
+#[test]
+fn a_client_with_tasks_gets_one_and_answers_and_ends_it() {
+    let (bench, model) = (Bench::new(), ModelServer::start([touches()[0].clone(), Reply::text("Done.")]));
+    let command = bench.with_model(&model, &["mcp", "--stdio"]);
+    let capabilities = json!({"elicitation": {"form": {}}, "extensions": {TASKS: {}}});
+    let mut server = Piped::stateless(command, &capabilities);
+    let task = server.call("run_agent", &json!({"task": "Make it."}));
+    assert_eq!(task["resultType"], "task", "{task}");
+    let id = json!({"taskId": task["taskId"]});
+    let mut state = server.ask("tasks/get", &id)["result"].clone();
+    while state["status"] == "working" {
+        state = server.ask("tasks/get", &id)["result"].clone();
+    }
+    assert_eq!(state["status"], "input_required", "{state}");
+    let question = state["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
+    let update = json!({"taskId": task["taskId"], "inputResponses": {question: accept("allow once")}});
+    assert!(server.ask("tasks/update", &update).get("result").is_some());
+    while state["status"] != "completed" {
+        state = server.ask("tasks/get", &id)["result"].clone();
+        assert!(state["status"] != "failed" && state["status"] != "cancelled", "{state}");
+    }
+    assert_eq!(state["result"]["structuredContent"]["text"], "Done.", "{state}");
+    assert!(bench.work().join("made").exists());
+}
+
+#[test]
+fn a_cancelled_request_ends_its_run() {
+    let (bench, model) = (Bench::new(), ModelServer::start([Reply::text("never").hold()]));
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({}));
+    let id = server.begin("tools/call", &json!({"name": "run_agent", "arguments": {"task": "Think."}}));
+    model.wait_for(1);
+    server.send(&json!({"method": "notifications/cancelled", "params": {"requestId": id}}));
+    model.wait_gone(1);
+}
+
+#[test]
+fn a_client_cannot_ask_for_more_than_the_server_offers() {
+    let replies = [Reply::call("write", json!({"path": "made", "content": "x"})), Reply::text("I could not.")];
+    let (bench, model) = (Bench::new(), ModelServer::start(replies));
+    let mut command = bench.with_model(&model, &["mcp", "--stdio", "--mode", "explore"]);
+    command.env("VICTOR_MCP_TOOLS", "read,agents");
+    let mut server = Piped::greeted(command, &json!({}));
+    let wider = server.text("run_agent", &json!({"task": "x", "mode": "build"}));
+    assert!(wider.contains("may do more than this server's mode"), "{wider}");
+    server.call("run_agent", &json!({"task": "x", "tools": ["*"]}));
+    assert!(!bench.work().join("made").exists());
+    let requests = model.finish();
+    let offered = requests[0].json["tools"].as_array().unwrap();
+    assert_eq!(offered.len(), 1, "{offered:?}");
+}
