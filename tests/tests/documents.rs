@@ -21,6 +21,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/http.md",
     "docs/local-model.md",
     "docs/mcp.md",
+    "docs/mcp-client.md",
     "docs/choosing-a-door.md",
     "docs/migration.md",
     "docs/troubleshooting.md",
@@ -69,6 +70,7 @@ fn typed(line: &str, server: &ModelServer, session: &str) -> Option<String> {
         .replace("cargo run --release --", "victor")
         .replace("--session ID", &format!("--session {session}"))
         .replace(" --follow", "")
+        .replace("npx -y @modelcontextprotocol/server-filesystem .", &format!("{} good", built("mcp_server").display()))
         .replace("http://127.0.0.1:8000/v1", &server.base_url());
     Some(line.replace("victor keys set anthropic", "victor keys set anthropic < ../FILE"))
 }

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use inquire::ui::RenderConfig;
 use inquire::{InquireError, Select, Text};
 use tokio::sync::{mpsc, oneshot};
+use victor::mcp::{Elicitation, Elicited, Servers};
 use victor::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, RuleEffect, Rules};
 use victor::tool::Preview;
 
+use crate::elicit::{self, Form};
 use crate::exit::Failure;
 use crate::render::diff::diff;
 use crate::render::style::{Color, Style};
@@ -47,6 +49,25 @@ pub(crate) struct Questions {
     terminal: Terminal,
     rules: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
     save: SaveRule,
+    forms: Option<mpsc::Receiver<(Elicitation, oneshot::Sender<Elicited>)>>,
+}
+
+/// Something that waits for an answer at the terminal.
+pub(crate) enum Asking {
+    /// May this call run?
+    Call(Box<Question>),
+    /// A server wants input.
+    Form(Form),
+}
+
+impl Asking {
+    /// Asks, and passes the answer on. Tells where the user wanted to stop the run, or to leave, instead.
+    pub(crate) async fn put(self, signals: &mut Signals) -> Option<Ask> {
+        match self {
+            Self::Call(question) => question.put(signals).await,
+            Self::Form(form) => form.put(signals).await,
+        }
+    }
 }
 
 impl Questions {
@@ -58,17 +79,33 @@ impl Questions {
         save: SaveRule,
     ) -> (Arc<dyn Approver>, Self) {
         let (sender, questions) = mpsc::channel(1);
-        (Arc::new(TerminalApprover { questions: sender, yes }), Self { questions, terminal, rules, save })
+        (Arc::new(TerminalApprover { questions: sender, yes }), Self { questions, terminal, rules, save, forms: None })
+    }
+
+    /// Has servers that ask for input be answered here.
+    pub(crate) fn with_forms(mut self, servers: &Servers) -> Self {
+        let (elicitor, forms) = elicit::channel();
+        servers.set_elicitor(Arc::new(elicitor));
+        self.forms = Some(forms);
+        self
     }
 
     /// The next question.
-    pub(crate) async fn next(&mut self) -> Question {
-        match self.questions.recv().await {
-            Some((request, answer)) => {
-                let always = rules_for(&request, &(self.rules)());
-                Question { request, answer, always, terminal: self.terminal, save: Arc::clone(&self.save) }
+    pub(crate) async fn next(&mut self) -> Asking {
+        let forms = async {
+            match &mut self.forms {
+                Some(forms) => forms.recv().await,
+                None => None,
             }
-            None => std::future::pending().await,
+        };
+        tokio::select! {
+            Some((request, answer)) = self.questions.recv() => {
+                let always = rules_for(&request, &(self.rules)());
+                let save = Arc::clone(&self.save);
+                Asking::Call(Box::new(Question { request, answer, always, terminal: self.terminal, save }))
+            }
+            Some(asked) = forms => Asking::Form(Form::new(asked)),
+            else => std::future::pending().await,
         }
     }
 }

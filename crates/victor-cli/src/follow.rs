@@ -101,7 +101,7 @@ pub(crate) async fn follow(
     }
 }
 
-async fn next_question(questions: &mut Option<&mut Questions>) -> crate::approve::Question {
+async fn next_question(questions: &mut Option<&mut Questions>) -> crate::approve::Asking {
     match questions {
         Some(questions) => questions.next().await,
         None => std::future::pending().await,

@@ -9,6 +9,7 @@ mod attach;
 mod chat;
 mod config;
 mod doctor;
+mod elicit;
 mod exit;
 mod follow;
 mod init;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use victor::agent::{Agent, Chat, Outcome, Run};
 use victor::error::VictorError;
+use victor::mcp::Servers;
 use victor::message::{Block, Role};
 use victor::permission::{AllowAll, Approver, DenyAll};
 use victor::runtime::Runtime;
@@ -108,6 +109,10 @@ fn approver(app: &App, runtime: &Runtime, flags: &AgentFlags) -> (Arc<dyn Approv
             Arc::new(move || rules.rules()),
             allow::saver(app.options(flags), runtime),
         );
+        let questions = match runtime.get::<Servers>() {
+            Some(servers) => questions.with_forms(&servers),
+            None => questions,
+        };
         return (approver, Some(questions));
     }
     let approver: Arc<dyn Approver> = if flags.call.yes { Arc::new(AllowAll) } else { Arc::new(DenyAll) };

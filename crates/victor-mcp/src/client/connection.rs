@@ -1,10 +1,11 @@
 //! A connection to one server, from its handshake to its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rmcp::model::{ProtocolVersion, ServerPeerInfo};
-use rmcp::service::{ClientInitializeError, RunningService};
+use futures::FutureExt as _;
+use rmcp::model::{ProtocolVersion, ServerPeerInfo, SubscriptionFilter};
+use rmcp::service::{ClientInitializeError, RunningService, Subscription};
 use rmcp::transport::IntoTransport;
 use rmcp::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, ServiceError};
 
@@ -17,12 +18,17 @@ use super::lines::{Lines, Verdict};
 use super::process::{Process, Streams};
 use super::throttle::Throttled;
 
+/// How long a server may take to agree to tell of changes.
+const LISTEN: Duration = Duration::from_secs(2);
+
 /// A connection that is made. Dropping it ends the server's program.
 pub(super) struct Connection {
     pub(super) service: RunningService<RoleClient, Handler>,
     pub(super) handler: Handler,
     process: Option<Process>,
     verdict: Verdict,
+    /// What the server tells of changes, where it has to be asked for that (2026-07-28).
+    changes: Mutex<Option<Subscription>>,
 }
 
 /// Why there is no connection.
@@ -54,11 +60,14 @@ impl Connection {
             Link::Address(address) => {
                 let opened = http::open(&config.name, address, host, &handler, known).await?;
                 let (service, sse) = opened;
-                (Self { service, handler, process: None, verdict: Verdict::default() }, sse)
+                (Self { service, handler, process: None, verdict: Verdict::default(), changes: Mutex::default() }, sse)
             }
         };
         match connection.catalog(sse).await {
-            Ok((catalog, problems)) => Ok((connection, catalog, problems)),
+            Ok((catalog, problems)) => {
+                connection.listen(&catalog).await;
+                Ok((connection, catalog, problems))
+            }
             Err(e) => {
                 let challenge = e.auth_challenge().map(ToOwned::to_owned);
                 Err(Unopened { reason: connection.explain(&e).await, challenge })
@@ -95,9 +104,9 @@ impl Connection {
         let verdict = Verdict::default();
         let lines = Lines::new(&config.name, stdout, stdin, Arc::clone(&verdict));
         match serve(handler.clone(), lines, host, known).await {
-            Ok(service) => Ok(Self { service, handler, process: Some(process), verdict }),
+            Ok(service) => Ok(Self { service, handler, process: Some(process), verdict, changes: Mutex::default() }),
             Err(e) => {
-                let given_up = verdict.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                let given_up = verdict.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let ended = match given_up {
                     Some(why) => Some(why),
                     None => process.epitaph().await,
@@ -106,6 +115,32 @@ impl Connection {
                 Err((e, reason.into()))
             }
         }
+    }
+
+    /// Asks to be told of changes, where that has to be asked. A server that does not do it is used without.
+    async fn listen(&self, catalog: &Catalog) {
+        let info = self.info();
+        let changes = info.and_then(|i| i.capabilities.tools.clone()).and_then(|t| t.list_changed).unwrap_or(false);
+        if catalog.legacy || !changes {
+            return;
+        }
+        let filter = SubscriptionFilter::builder().tools_list_changed().build();
+        if let Ok(Ok(changes)) = tokio::time::timeout(LISTEN, self.peer().listen(filter)).await {
+            *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(changes);
+        }
+    }
+
+    /// Whether the server has said since the last time that its tools are others now.
+    pub(super) fn take_stale(&self) -> bool {
+        let mut stale = self.handler.take_stale();
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(told) = changes.as_mut().and_then(|c| c.next().now_or_never()) {
+            stale = true;
+            if !matches!(told, Ok(Some(_))) {
+                *changes = None;
+            }
+        }
+        stale
     }
 
     /// What the server has, fresh.
@@ -161,7 +196,7 @@ impl Connection {
 
     /// Why the connection ended, where that is known.
     pub(super) async fn ending(&self) -> Option<String> {
-        let given_up = self.verdict.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let given_up = self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match (given_up, &self.process) {
             (Some(why), _) => Some(why),
             (None, Some(process)) => process.epitaph().await,

@@ -75,10 +75,11 @@ where
         Ok(service) => return Ok((service, false)),
         Err(error) => error,
     };
-    if wire == Wire::Auto && is_refusal::<C>(&error) {
-        if let Ok(service) = older_transport(&url, requests, host, handler).await {
-            return Ok((service, true));
-        }
+    if wire == Wire::Auto
+        && is_refusal::<C>(&error)
+        && let Ok(service) = older_transport(&url, requests, host, handler).await
+    {
+        return Ok((service, true));
     }
     Err(unopened(&error))
 }

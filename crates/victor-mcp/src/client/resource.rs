@@ -97,7 +97,7 @@ pub(super) fn resource(resource: rmcp::model::Resource) -> Resource {
         title: resource.title,
         description: resource.description,
         media_type: resource.mime_type,
-        size: resource.size.and_then(|s| u64::try_from(s).ok()),
+        size: resource.size,
     }
 }
 

@@ -128,7 +128,7 @@ impl Server {
             (inner.live.clone(), inner.offered.is_some())
         };
         match live.filter(|l| !l.is_closed()) {
-            Some(live) if known && live.handler.take_stale() => self.list_again(link, &live).await,
+            Some(live) if known && live.take_stale() => self.list_again(link, &live).await,
             None if !known => {
                 if let Err(why) = self.connection(Wait::No).await {
                     tracing::warn!(server = %self.config.name, "no tools: {why}");
