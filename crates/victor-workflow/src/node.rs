@@ -215,14 +215,19 @@ pub struct NodeCx {
     run: Arc<RunContext>,
     start: Start,
     cancel: CancellationToken,
-    part: OnceLock<RunScope>,
+    part: Arc<OnceLock<RunScope>>,
 }
 
 impl NodeCx {
     /// What `start` may use in `run`; it ends with `cancel`.
     #[must_use]
     pub fn new(run: Arc<RunContext>, start: Start, cancel: CancellationToken) -> Self {
-        Self { run, start, cancel, part: OnceLock::new() }
+        Self { run, start, cancel, part: Arc::default() }
+    }
+
+    /// The part of the run that the node becomes once it uses it.
+    pub(crate) fn part(&self) -> Arc<OnceLock<RunScope>> {
+        Arc::clone(&self.part)
     }
 
     /// The state when the node began.

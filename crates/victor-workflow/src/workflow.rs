@@ -79,6 +79,12 @@ impl Workflow {
         &self.0.description
     }
 
+    /// The text that says which version it is, where one was given.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.0.version
+    }
+
     /// What it is made of, in short: another workflow has another hash.
     #[must_use]
     pub fn hash(&self) -> &str {

@@ -170,6 +170,18 @@ impl Agent {
             .await
     }
 
+    /// The runtime that it was made from.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.inner.runtime
+    }
+
+    /// Who answers its questions.
+    #[must_use]
+    pub fn asked(&self) -> Arc<dyn Approver> {
+        self.approver()
+    }
+
     fn approver(&self) -> Arc<dyn Approver> {
         let own = self.approver.as_ref();
         Arc::clone(own.unwrap_or(&self.inner.runtime.inner.approver))

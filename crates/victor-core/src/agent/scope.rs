@@ -118,7 +118,7 @@ impl RunScope {
             budget: budget.beyond(&above.ledger.spent()).within(&above.budget),
             grants: Arc::clone(&above.grants),
             emitter: above.emitter.below(path),
-            ledger: Arc::clone(&above.ledger),
+            ledger: Arc::new(Ledger::part(Arc::clone(&above.ledger))),
             cancel,
             log: above.log.clone(),
             marks: Arc::clone(&above.marks),
@@ -225,6 +225,12 @@ impl RunScope {
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
         self.inner.ledger.cost()
+    }
+
+    /// What this part of the run has used by itself, and what that cost if the price of every call is known.
+    #[must_use]
+    pub fn used(&self) -> (Spent, Option<NanoUsd>) {
+        (self.inner.ledger.own(), self.inner.ledger.own_cost())
     }
 
     /// The names of the tools that ran, each once.

@@ -1,0 +1,379 @@
+//! The engine's own runner: nodes work as futures of the run's task, records go to the journal, events to the stream.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use victor_core::agent::RunScope;
+use victor_core::event::{EventKind, NodeStatus};
+use victor_core::id::Timestamp;
+use victor_core::journal::RunStatus;
+use victor_core::question::{Interviewer, Question, Reply};
+use victor_core::usage::{NanoUsd, Spent};
+
+use crate::error::{NodeError, WorkflowError};
+use crate::machine::{Machine, Noted};
+use crate::node::{Node, NodeCx, NodeOutput, RunContext, Work};
+use crate::runner::{Input, Runner, Told};
+use crate::summary::{RunSummary, status_of};
+use crate::task::{Start, TaskId};
+use crate::workflow::Workflow;
+use crate::writer::Writer;
+
+/// Steps that only compute between two looks at the world.
+const BREATH: u32 = 32;
+/// Records that may be ahead of the journal, and events that may wait for it.
+const AHEAD: usize = 1024;
+/// How long a stopped node whose agents or tools still work may take to clean up.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How often it is looked whether another process wants the run to end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// An answer from outside of the run: the question's id and what was said.
+pub(crate) type Answer = (String, Value);
+
+struct Finished {
+    task: TaskId,
+    generation: u64,
+    result: Result<NodeOutput, NodeError>,
+    used: Option<(Spent, Option<NanoUsd>)>,
+}
+
+/// Drives one run in this process.
+pub(crate) struct Driver {
+    pub(crate) context: Arc<RunContext>,
+    workflow: Workflow,
+    writer: Option<Writer>,
+    interviewer: Arc<dyn Interviewer>,
+    answers: mpsc::Receiver<Answer>,
+    outbox: VecDeque<(u64, Told)>,
+    work: FuturesUnordered<BoxFuture<'static, Finished>>,
+    asks: FuturesUnordered<BoxFuture<'static, (TaskId, u64, Reply)>>,
+    live: HashMap<TaskId, (u64, CancellationToken)>,
+    generation: u64,
+    breath: u32,
+    cancelled: bool,
+    used: Option<(Spent, Option<NanoUsd>)>,
+    looks: Option<Pin<Box<Sleep>>>,
+    changed: Arc<tokio::sync::Notify>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        context: RunContext,
+        workflow: Workflow,
+        writer: Option<Writer>,
+        interviewer: Arc<dyn Interviewer>,
+        answers: mpsc::Receiver<Answer>,
+        changed: Arc<tokio::sync::Notify>,
+    ) -> Self {
+        Self {
+            context: Arc::new(context),
+            workflow,
+            writer,
+            interviewer,
+            answers,
+            outbox: VecDeque::new(),
+            work: FuturesUnordered::new(),
+            asks: FuturesUnordered::new(),
+            live: HashMap::new(),
+            generation: 0,
+            breath: 0,
+            cancelled: false,
+            used: None,
+            looks: None,
+            changed,
+        }
+    }
+
+    /// Tells the journal how the run stands at last, and waits until it knows.
+    pub(crate) async fn close(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
+        self.settle(machine).await?;
+        let status = status_of(machine);
+        if self.writer.as_ref().is_some_and(|w| !w.has_told(status)) {
+            self.send(machine)?;
+            self.settle(machine).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets what was stopped clean up.
+    pub(crate) async fn tidy(&mut self) {
+        self.asks.clear();
+        for (_, cancel) in self.live.values() {
+            cancel.cancel();
+        }
+        while self.work.next().await.is_some() {}
+    }
+
+    fn scope(&self) -> &RunScope {
+        &self.context.scope
+    }
+
+    /// Sends queued records on their way, unless some are.
+    fn send(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
+        let scope = &self.context.scope;
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        if writer.is_in_flight() {
+            return Ok(());
+        }
+        if writer.wants_snapshot() {
+            writer.push_snapshot(machine)?;
+        }
+        let summary = RunSummary::of(machine, &self.workflow, scope.spent(), scope.cost(), scope.next_event());
+        let json = serde_json::to_string(&summary)
+            .map_err(|e| WorkflowError::State(format!("the run's summary has no JSON form: {e}")))?;
+        let status = status_of(machine);
+        let wake_at = if status == RunStatus::Waiting { machine.wake_at() } else { None };
+        writer.send(status, wake_at, json);
+        Ok(())
+    }
+
+    /// Sends queued records on their way, if there are any.
+    fn send_queued(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
+        match &self.writer {
+            Some(writer) if writer.queued() > 0 => self.send(machine),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets events leave whose records are kept.
+    async fn flush(&mut self) {
+        let kept = self.writer.as_ref().map_or(u64::MAX, Writer::kept_to);
+        let mut any = false;
+        while let Some((after, _)) = self.outbox.front() {
+            if *after > kept {
+                break;
+            }
+            if let Some((_, told)) = self.outbox.pop_front() {
+                self.context.scope.emit_at(&told.path, told.kind).await;
+                any = true;
+            }
+        }
+        if any {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn finished(&mut self, finished: Finished) -> Option<Input> {
+        let (generation, _) = self.live.get(&finished.task)?;
+        if *generation != finished.generation {
+            return None;
+        }
+        self.live.remove(&finished.task);
+        self.used = finished.used;
+        Some(Input::Output { task: finished.task, result: finished.result })
+    }
+
+    fn replied(&mut self, (task, generation, reply): (TaskId, u64, Reply)) -> Option<Input> {
+        let (current, _) = self.live.get(&task)?;
+        if *current != generation {
+            return None;
+        }
+        self.live.remove(&task);
+        Some(Input::Reply { task, reply })
+    }
+
+    /// An answer from outside, to a question that is still open.
+    fn answered((id, value): Answer, machine: &Machine) -> Option<Input> {
+        let (task, _) = machine.questions().find(|(_, question)| question.id == id)?;
+        Some(Input::Reply { task, reply: Reply::Answer(value) })
+    }
+
+    /// Whether another process wants the run to end.
+    async fn look(&mut self) -> Result<bool, WorkflowError> {
+        let Some(writer) = &self.writer else { return Ok(false) };
+        Ok(writer.journal().info(writer.run()).await?.cancel_requested)
+    }
+
+    fn work_of(&mut self, cx: NodeCx, node: Arc<dyn Node>, task: TaskId, cancel: CancellationToken) {
+        self.generation += 1;
+        let (generation, part) = (self.generation, cx.part());
+        self.live.insert(task, (generation, cancel.clone()));
+        self.work.push(Box::pin(async move {
+            let used = Arc::clone(&part);
+            let working = AssertUnwindSafe(async move { node.run(cx).await }).catch_unwind();
+            let stopped = async {
+                cancel.cancelled().await;
+                if part.get().is_some() {
+                    tokio::time::sleep(SETTLE).await;
+                }
+            };
+            let result = tokio::select! {
+                biased;
+                result = working => result.unwrap_or_else(|_| Err(panicked())),
+                () = stopped => Err(NodeError::cancelled()),
+            };
+            Finished { task, generation, result, used: used.get().map(RunScope::used) }
+        }));
+    }
+}
+
+fn panicked() -> NodeError {
+    NodeError::new("the node crashed; this is a defect of the node")
+}
+
+impl Runner for Driver {
+    fn now(&self) -> Timestamp {
+        self.context.scope.now()
+    }
+
+    fn record(&mut self, noted: &Noted, _: &Machine) -> Result<(), WorkflowError> {
+        match &mut self.writer {
+            Some(writer) => writer.push(&noted.entry),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, mut told: Told) {
+        if let EventKind::Node { status, usage, cost, .. } = &mut told.kind
+            && *status != NodeStatus::Started
+            && let Some((spent, price)) = self.used.take()
+        {
+            (*usage, *cost) = (Some(spent.usage), price);
+        }
+        let after = self.writer.as_ref().map_or(0, Writer::queued_to);
+        self.outbox.push_back((after, told));
+    }
+
+    async fn settle(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
+        while self.writer.as_ref().is_some_and(|w| !w.is_settled()) {
+            self.send_queued(machine)?;
+            if let Some(writer) = &mut self.writer {
+                writer.landed().await?;
+            }
+        }
+        self.flush().await;
+        Ok(())
+    }
+
+    async fn pace(&mut self, machine: &Machine) -> Result<Option<Input>, WorkflowError> {
+        self.breath += 1;
+        if self.breath < BREATH {
+            return Ok(None);
+        }
+        self.breath = 0;
+        tokio::task::consume_budget().await;
+        if let Some(writer) = &mut self.writer {
+            writer.look()?;
+        }
+        self.send_queued(machine)?;
+        let ahead = self.writer.as_ref().map_or(0, Writer::queued).max(self.outbox.len());
+        if ahead > AHEAD {
+            self.settle(machine).await?;
+        } else {
+            self.flush().await;
+        }
+        if self.scope().cancellation().is_cancelled() && !self.cancelled {
+            self.cancelled = true;
+            return Ok(Some(Input::Cancel));
+        }
+        Ok(None)
+    }
+
+    fn start(&mut self, start: Start, node: Arc<dyn Node>) -> Option<Result<NodeOutput, NodeError>> {
+        let (task, run) = (start.task, Arc::clone(&self.context));
+        if node.work() == Work::Compute {
+            let cancel = run.scope.cancellation().clone();
+            let cx = NodeCx::new(run, start, cancel.clone());
+            match catch_unwind(AssertUnwindSafe(|| node.compute(&cx))) {
+                Ok(None) => self.work_of(cx, node, task, cancel.child_token()),
+                Ok(done) => return done,
+                Err(_) => return Some(Err(panicked())),
+            }
+            return None;
+        }
+        let cancel = run.scope.cancellation().child_token();
+        let cx = NodeCx::new(run, start, cancel.clone());
+        self.work_of(cx, node, task, cancel);
+        None
+    }
+
+    fn stop(&mut self, task: TaskId) {
+        if let Some((_, cancel)) = self.live.remove(&task) {
+            cancel.cancel();
+        }
+    }
+
+    fn ask(&mut self, task: TaskId, question: Question) {
+        self.generation += 1;
+        let (generation, interviewer) = (self.generation, Arc::clone(&self.interviewer));
+        let cancel = CancellationToken::new();
+        self.live.insert(task, (generation, cancel.clone()));
+        self.asks.push(Box::pin(async move {
+            let asking = AssertUnwindSafe(async { interviewer.ask(&question).await }).catch_unwind();
+            let reply = match cancel.run_until_cancelled(asking).await {
+                Some(Ok(reply)) => reply,
+                Some(Err(_)) | None => Reply::Nobody,
+            };
+            (task, generation, reply)
+        }));
+    }
+
+    async fn wait(&mut self, until: Option<Timestamp>, machine: &Machine) -> Result<Input, WorkflowError> {
+        let cancel = self.scope().cancellation().clone();
+        let mut answers_open = true;
+        loop {
+            self.send_queued(machine)?;
+            self.flush().await;
+            if cancel.is_cancelled() && !self.cancelled {
+                self.cancelled = true;
+                return Ok(Input::Cancel);
+            }
+            let left = until.map(|at| at.since(self.now()));
+            let looks = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+            let shared = self.writer.is_some();
+            tokio::select! {
+                biased;
+                landed = landed(&mut self.writer) => landed?,
+                Some(finished) = self.work.next(), if !self.work.is_empty() => {
+                    if let Some(input) = self.finished(finished) {
+                        return Ok(input);
+                    }
+                }
+                Some(reply) = self.asks.next(), if !self.asks.is_empty() => {
+                    if let Some(input) = self.replied(reply) {
+                        return Ok(input);
+                    }
+                }
+                answer = self.answers.recv(), if answers_open => match answer {
+                    Some(answer) => if let Some(input) = Self::answered(answer, machine) {
+                        return Ok(input);
+                    },
+                    None => answers_open = false,
+                },
+                () = after(left) => return Ok(Input::Time),
+                () = cancel.cancelled(), if !self.cancelled => {}
+                () = looks, if shared && !self.cancelled => {
+                    self.looks = None;
+                    if self.look().await? {
+                        cancel.cancel();
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn landed(writer: &mut Option<Writer>) -> Result<(), WorkflowError> {
+    match writer {
+        Some(writer) if writer.is_in_flight() => writer.landed().await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn after(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,364 @@
+//! What doors and applications do with workflows: start, look, resume, cancel, list. One value for a runtime.
+
+use std::sync::{Arc, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc};
+use victor_core::agent::{Outcome, RunScope, ScopeEnd, ScopeOptions, Status};
+use victor_core::error::{ConfigurationError, VictorError};
+use victor_core::event::EventKind;
+use victor_core::id::RunId;
+use victor_core::journal::{Journal, JournalFilter, NewJournal, RunStatus};
+use victor_core::question::Nobody;
+use victor_core::runtime::Runtime;
+use victor_core::usage::Spent;
+
+use crate::driver::{Answer, Driver};
+use crate::error::WorkflowError;
+use crate::live::{Listed, Live, LiveRun};
+use crate::machine::{End, Machine};
+use crate::node::RunContext;
+use crate::options::{Checkpoints, RunOptions, RunState, WorkflowOutcome};
+use crate::record::{Begun, Entry, Record, Settings};
+use crate::registry::WorkflowRegistry;
+use crate::run::{Slot, WorkflowRun};
+use crate::runner::{Driven, Runner, Told, drive};
+use crate::state::{Update, kind_of};
+use crate::summary::status_of;
+use crate::workflow::Workflow;
+use crate::writer::Writer;
+
+/// Answers to a live run that may wait for it.
+const ANSWERS: usize = 64;
+
+/// What doors and applications do with the workflows of a runtime. Cloning is cheap.
+#[derive(Clone)]
+pub struct Workflows {
+    pub(crate) runtime: Runtime,
+    pub(crate) registry: WorkflowRegistry,
+    pub(crate) live: Live,
+}
+
+impl Workflows {
+    /// The workflows of a runtime: with the [`WorkflowRegistry`] that was put into it, or an empty one.
+    #[must_use]
+    pub fn of(runtime: &Runtime) -> Self {
+        let registry = WorkflowRegistry::clone(&runtime.get_or_insert_with(WorkflowRegistry::new));
+        let live = Live::clone(&runtime.get_or_insert_with(Live::default));
+        Self { runtime: runtime.clone(), registry, live }
+    }
+
+    /// The workflows that have a name.
+    #[must_use]
+    pub fn registry(&self) -> &WorkflowRegistry {
+        &self.registry
+    }
+
+    /// Starts a workflow by name. Once this answers, the run is in the journal.
+    ///
+    /// # Errors
+    /// There is no such workflow, the input is no object, or the journal cannot be written.
+    pub async fn start_named(
+        &self,
+        name: &str,
+        input: impl Serialize,
+        options: RunOptions,
+    ) -> Result<WorkflowRun, WorkflowError> {
+        let workflow = self.registry.get(name)?.workflow;
+        self.start(&workflow, input, options).await
+    }
+
+    /// Starts a workflow. Once this answers, the run is in the journal.
+    ///
+    /// # Errors
+    /// The input is no object, a name in the options is unknown, or the journal cannot be written.
+    pub async fn start(
+        &self,
+        workflow: &Workflow,
+        input: impl Serialize,
+        options: RunOptions,
+    ) -> Result<WorkflowRun, WorkflowError> {
+        let input = object(serde_json::to_value(input))?;
+        check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
+        let begun = begun(workflow, input, &options);
+        let id = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
+        let now = self.runtime.clock().now();
+        let machine = Machine::begin(id, workflow, &begun, now);
+        let first = Entry { at: now, what: Record::Begun(Box::new(begun.clone())) };
+        self.launch(Launch { workflow, machine, begun, first: Some(first), options, id, spent: Spent::default() }).await
+    }
+
+    /// Where a run stands. Questions whose time is up are brought to their fallback on the way.
+    ///
+    /// # Errors
+    /// There is no such run; the journal failed.
+    pub async fn status(&self, id: RunId) -> Result<RunState, WorkflowError> {
+        let info = self.runtime.journal().info(id).await?;
+        let now = self.runtime.clock().now();
+        let due = info.status == RunStatus::Waiting && info.wake_at.is_some_and(|at| at <= now);
+        if due && self.wake(id).await {
+            let info = self.runtime.journal().info(id).await?;
+            return Ok(self.state_of(&info));
+        }
+        Ok(self.state_of(&info))
+    }
+
+    /// Runs, latest first.
+    ///
+    /// # Errors
+    /// The journal failed.
+    pub async fn list(&self, filter: &JournalFilter) -> Result<Vec<RunState>, WorkflowError> {
+        let found = self.runtime.journal().list(filter).await?;
+        Ok(found.iter().map(|info| self.state_of(info)).collect())
+    }
+
+    fn state_of(&self, info: &victor_core::journal::JournalInfo) -> RunState {
+        let here = self.live.get(info.id).map(|_| self.runtime.clock().now());
+        RunState::of(info, here)
+    }
+
+    /// Brings a machine to life: journal, scope, stream of events, and a task that drives it.
+    pub(crate) async fn launch(&self, launch: Launch<'_>) -> Result<WorkflowRun, WorkflowError> {
+        let writer = self.new_journal(&launch).await?;
+        self.go(launch, writer, 0).await
+    }
+
+    async fn new_journal(&self, launch: &Launch<'_>) -> Result<Option<Writer>, WorkflowError> {
+        if launch.options.checkpoints == Checkpoints::Off {
+            return Ok(None);
+        }
+        let journal = Arc::clone(self.runtime.journal());
+        let new = NewJournal {
+            id: launch.id,
+            name: launch.workflow.name().to_owned(),
+            owner: launch.options.owner.clone().unwrap_or_else(|| self.runtime.owner().to_owned()),
+            workspace: Some(self.runtime.workspace().root.to_string_lossy().into_owned()),
+            at: self.runtime.clock().now(),
+        };
+        let claim = Journal::create(&*journal, new, self.runtime.holder()).await?;
+        let clock = Arc::clone(self.runtime.clock());
+        Ok(Some(Writer::new(journal, claim, clock, launch.begun.clone(), 0)))
+    }
+
+    /// Drives a machine from now on.
+    pub(crate) async fn go(
+        &self,
+        launch: Launch<'_>,
+        mut writer: Option<Writer>,
+        next_event: u64,
+    ) -> Result<WorkflowRun, WorkflowError> {
+        if self.runtime.is_closed() {
+            return Err(WorkflowError::ShuttingDown);
+        }
+        let Launch { workflow, machine, begun, first, options, id, spent } = launch;
+        let resumed = first.is_none();
+        let settings = begun.settings;
+        let scope_options = ScopeOptions {
+            run: Some(id),
+            mode: settings.mode,
+            sandbox: settings.sandbox,
+            dry_run: settings.dry_run,
+            approver: options.approver.clone(),
+            budget: settings.budget,
+            tools: settings.tools,
+            spent,
+            next_event,
+        };
+        let (scope, events, end) = RunScope::open(&self.runtime, scope_options).await;
+        if let (Some(writer), Some(first)) = (&mut writer, first) {
+            match first.what {
+                Record::Snapshot { .. } => writer.push_snapshot(&machine)?,
+                _ => writer.push(&first)?,
+            }
+        }
+        let (answers, incoming) = mpsc::channel::<Answer>(ANSWERS);
+        let changed = Arc::new(Notify::new());
+        let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed: Arc::clone(&changed) };
+        let listed = self.live.list(id, live);
+        let interviewer = options.interviewer.clone().unwrap_or_else(|| Arc::new(Nobody));
+        let context = RunContext { scope, workflow: Arc::clone(&workflow.0.name), session: settings.session };
+        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, changed);
+        if !resumed {
+            // Whoever is told the run's id finds it in the journal.
+            driver.settle(&machine).await?;
+        }
+        let slot = Slot::default();
+        let work = Work { driver, machine, workflow: workflow.clone(), end, slot: Arc::clone(&slot), resumed, listed };
+        self.runtime.spawn(work.run());
+        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone()))
+    }
+}
+
+impl std::fmt::Debug for Workflows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workflows").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+/// What is needed to drive a run.
+pub(crate) struct Launch<'a> {
+    pub(crate) workflow: &'a Workflow,
+    pub(crate) machine: Machine,
+    pub(crate) begun: Begun,
+    /// The first record of a new journal; `None` for a run that goes on in its own.
+    pub(crate) first: Option<Entry>,
+    pub(crate) options: RunOptions,
+    pub(crate) id: RunId,
+    pub(crate) spent: Spent,
+}
+
+/// The task that drives a run.
+struct Work {
+    driver: Driver,
+    machine: Machine,
+    workflow: Workflow,
+    end: ScopeEnd,
+    slot: Slot,
+    resumed: bool,
+    listed: Listed,
+}
+
+impl Work {
+    async fn run(self) {
+        let Self { mut driver, mut machine, workflow, end, slot, resumed, listed } = self;
+        let begun = driver.now();
+        let name = workflow.name().to_owned();
+        driver.tell(Told { path: Arc::from([]), kind: EventKind::WorkflowStarted { workflow: name, resumed } });
+        let driven = drive(&mut machine, &mut driver).await;
+        driver.tidy().await;
+        let driven = match driven {
+            Ok(driven) => driver.close(&machine).await.map(|()| driven),
+            Err(e) => Err(e),
+        };
+        let scope = &driver.context.scope;
+        let duration = scope.now().since(begun);
+        let outcome = driven.map(|driven| outcome(&workflow, &machine, scope, &driven, duration));
+        let (told, error) = finished(&outcome, scope, duration);
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        // The claim is given back before the end is told: whoever hears of it can resume at once.
+        drop(driver);
+        drop(listed);
+        end.finish(told, error);
+    }
+}
+
+fn outcome(
+    workflow: &Workflow,
+    machine: &Machine,
+    scope: &RunScope,
+    driven: &Driven,
+    duration: std::time::Duration,
+) -> WorkflowOutcome {
+    let state = machine.state();
+    let (status, result, error) = match driven {
+        Driven::Suspended => (RunStatus::Waiting, Value::Null, None),
+        Driven::Ended(End::Completed) => (RunStatus::Completed, workflow.0.result(&state), None),
+        Driven::Ended(End::Cancelled) => (RunStatus::Cancelled, Value::Null, None),
+        Driven::Ended(End::Failed(failure)) => (RunStatus::Failed, Value::Null, Some(failure.clone())),
+    };
+    debug_assert!(status_of(machine) == status, "the machine and its driver say different things");
+    WorkflowOutcome {
+        workflow_id: machine.run_id(),
+        workflow: workflow.name().to_owned(),
+        status,
+        result,
+        state: Arc::unwrap_or_clone(state),
+        error,
+        waiting: match status {
+            RunStatus::Waiting => machine.questions().map(|(_, question)| question).collect(),
+            _ => Vec::new(),
+        },
+        usage: scope.spent().usage,
+        cost: scope.cost(),
+        denied: scope.denials(),
+        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// The run's end in core's words, for the last event.
+fn finished(
+    outcome: &Result<WorkflowOutcome, WorkflowError>,
+    scope: &RunScope,
+    duration: std::time::Duration,
+) -> (Outcome, Option<VictorError>) {
+    let (status, result, failure) = match outcome {
+        Ok(o) => (o.status, Some(o.result.clone()), o.error.clone()),
+        Err(e) => (RunStatus::Failed, None, Some(victor_core::agent::Failure::from(&VictorError::from(e.clone())))),
+    };
+    let status = match status {
+        RunStatus::Completed => Status::Completed,
+        RunStatus::Waiting | RunStatus::Running => Status::Waiting,
+        RunStatus::Cancelled => Status::Cancelled,
+        RunStatus::Failed => Status::Failed,
+    };
+    let error = failure.as_ref().map(|f| match outcome {
+        Err(e) => e.clone().into(),
+        Ok(_) => VictorError::Configuration(ConfigurationError::with_code("WORKFLOW_FAILED", f.message.clone())),
+    });
+    let told = Outcome {
+        run_id: scope.run_id(),
+        session_id: None,
+        status,
+        text: match &result {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) => String::new(),
+            Some(other) => other.to_string(),
+        },
+        structured: result.filter(|r| !r.is_null()),
+        provider: String::new(),
+        model: String::new(),
+        usage: scope.spent().usage,
+        cost: scope.cost(),
+        turns: scope.spent().turns,
+        tools_used: scope.tools_used(),
+        denied: scope.denials(),
+        limit: None,
+        error: failure,
+        waiting: Vec::new(),
+        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+    };
+    (told, error)
+}
+
+fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
+    Begun {
+        workflow: workflow.name().to_owned(),
+        hash: workflow.hash().to_owned(),
+        prints: workflow.0.prints.clone(),
+        input,
+        pause_before: options.pause_before.clone(),
+        pause_after: options.pause_after.clone(),
+        settings: Settings {
+            mode: options.mode,
+            sandbox: options.sandbox,
+            dry_run: options.dry_run,
+            budget: options.budget,
+            tools: options.tools.clone(),
+            session: options.session.clone(),
+        },
+        from: None,
+    }
+}
+
+fn object(input: Result<Value, serde_json::Error>) -> Result<Update, ConfigurationError> {
+    match input {
+        Ok(Value::Object(input)) => Ok(input),
+        Ok(Value::Null) => Ok(Update::new()),
+        Ok(other) => {
+            let text = format!("the input of a workflow is an object, not {}", kind_of(&other));
+            Err(ConfigurationError::new(text))
+        }
+        Err(e) => Err(ConfigurationError::new(format!("the input of the workflow has no JSON form: {e}"))),
+    }
+}
+
+fn check_names<'a>(workflow: &Workflow, names: impl Iterator<Item = &'a String>) -> Result<(), ConfigurationError> {
+    let known = &workflow.0.by_name;
+    for name in names {
+        if !known.contains_key(name.as_str()) {
+            return Err(ConfigurationError::unknown("node", "INVALID_VALUE", name, known.keys().map(|k| &**k)));
+        }
+    }
+    Ok(())
+}

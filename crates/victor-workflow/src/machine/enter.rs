@@ -1,0 +1,237 @@
+//! How work begins and spreads: the first frame, new tasks, and subgraphs that are entered and left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use victor_core::id::{RunId, Timestamp};
+
+use crate::error::NodeError;
+use crate::graph::{Body, Subgraph};
+use crate::record::Begun;
+use crate::state::weight;
+use crate::task::TaskId;
+use crate::workflow::Workflow;
+
+use super::frame::{At, Frame, Stepped, too_large};
+use super::{End, Machine, Queues, later};
+
+impl Machine {
+    /// A run that begins now, as its first record says.
+    #[must_use]
+    pub(crate) fn begin(run: RunId, workflow: &Workflow, begun: &Begun, now: Timestamp) -> Self {
+        let state = Arc::new(Value::Object(begun.input.clone()));
+        let frame = Frame::new(workflow, None, Arc::from([]), state);
+        let most = workflow.0.limits.max_state_bytes;
+        let size = frame.size;
+        let mut machine = Self {
+            run,
+            started: now,
+            frames: BTreeMap::from([(0, frame)]),
+            next_frame: 1,
+            end: None,
+            completed: Vec::new(),
+            pause_before: begun.pause_before.clone(),
+            pause_after: begun.pause_after.clone(),
+            queues: Queues { total: count(workflow), ..Queues::default() },
+        };
+        if size > most {
+            machine.fail_run(&too_large(size, most));
+        } else {
+            machine.begin_frame(0, now);
+        }
+        machine
+    }
+
+    fn begin_frame(&mut self, id: u32, now: Timestamp) {
+        let Some(frame) = self.frames.get_mut(&id) else { return };
+        match frame.begin() {
+            Ok(()) => self.spread(id, &[], now),
+            Err(e) => self.break_frame(id, e),
+        }
+    }
+
+    /// Makes the step's new tasks ready, or holds them where the run is to pause.
+    pub(super) fn spread(&mut self, id: u32, just_done: &[u32], now: Timestamp) {
+        let Some(frame) = self.frames.get_mut(&id) else { return };
+        let Some(graph) = frame.graph().cloned() else { return };
+        let step = frame.step;
+        let named = |names: &[String], node: u32| names.iter().any(|n| **n == *graph.node(node).name);
+        let after = id == 0 && just_done.iter().any(|node| named(&self.pause_after, *node));
+        let mut inner = Vec::new();
+        for (slot, task) in (0..).zip(&mut frame.tasks) {
+            let at = TaskId { frame: id, step, slot };
+            if after || id == 0 && named(&self.pause_before, task.node) {
+                task.at = At::Held;
+            } else if matches!(graph.node(task.node).body, Body::Graph(_)) {
+                inner.push(at);
+            } else {
+                self.queues.ready.push_back(at);
+            }
+        }
+        for task in inner {
+            self.enter(task, now);
+        }
+    }
+
+    /// Enters the subgraph that a task stands for.
+    pub(super) fn enter(&mut self, id: TaskId, now: Timestamp) {
+        match self.inner_frame(id) {
+            Ok(Some((frame, timeout))) => {
+                let number = self.next_frame;
+                self.next_frame += 1;
+                self.frames.insert(number, frame);
+                let deadline = timeout.map(|t| later(now, t));
+                if let Some(task) = self.task_mut(id) {
+                    task.at = At::Inside { frame: number, since: now, deadline };
+                }
+                if let Some(at) = deadline {
+                    self.queues.timers.insert((at, id));
+                }
+                self.begin_frame(number, now);
+            }
+            Ok(None) => {}
+            Err(error) => self.broken(id, error),
+        }
+    }
+
+    fn inner_frame(&self, id: TaskId) -> Result<Option<(Frame, Option<std::time::Duration>)>, NodeError> {
+        let Some(above) = self.frames.get(&id.frame) else { return Ok(None) };
+        let (Some(graph), Some(task)) = (above.graph(), above.tasks.get(id.slot as usize)) else { return Ok(None) };
+        let spec = graph.node(task.node);
+        let Body::Graph(subgraph) = &spec.body else { return Ok(None) };
+        let path: Arc<[String]> = above.task_path(task).into();
+        let state = match &subgraph.input {
+            None => Arc::clone(&above.state),
+            Some(map) => Arc::new(Value::Object(map(&above.state, task.input.as_ref())?)),
+        };
+        let most = subgraph.workflow.0.limits.max_state_bytes;
+        if subgraph.input.is_some() && weight(&state) > most {
+            return Err(too_large(weight(&state), most));
+        }
+        let mut frame = Frame::new(&subgraph.workflow, Some(id), path, state);
+        frame.join = subgraph.join;
+        frame.shares = subgraph.output.is_none();
+        Ok(Some((frame, spec.timeout)))
+    }
+
+    /// What follows when a task of the frame is over.
+    pub(super) fn progress(&mut self, id: u32, now: Timestamp) {
+        let Some(frame) = self.frames.get_mut(&id) else { return };
+        let needed = frame.graph().map_or(0, |g| frame.join.needed(u32::try_from(g.entries.len()).unwrap_or(u32::MAX)));
+        let enough = frame.parent.is_some() && frame.join != crate::route::Join::All && frame.ends >= needed;
+        if enough {
+            return self.leave_early(id);
+        }
+        if frame.open > 0 {
+            return;
+        }
+        let done: Vec<u32> = match self.pause_after.is_empty() {
+            true => Vec::new(),
+            false => frame.tasks.iter().map(|t| t.node).collect(),
+        };
+        match frame.end_step() {
+            Ok(Stepped::On) => self.spread(id, &done, now),
+            Ok(Stepped::Over) => self.leave(id),
+            Err(e) => self.break_frame(id, e),
+        }
+    }
+
+    /// Enough paths have come to their end: the others are stopped.
+    fn leave_early(&mut self, id: u32) {
+        self.stop_below(id);
+        self.stop_tasks(id);
+        let Some(frame) = self.frames.get_mut(&id) else { return };
+        let Some(graph) = frame.graph().cloned() else { return };
+        let tasks = std::mem::take(&mut frame.tasks);
+        let mut put = Ok(());
+        for task in tasks {
+            if let (Ok(()), At::Done { changes, .. }) = (&put, task.at) {
+                put = frame.put_all(&graph, changes);
+            }
+        }
+        match put {
+            Ok(()) => self.leave(id),
+            Err(e) => self.break_frame(id, e),
+        }
+    }
+
+    /// A frame is done: the run is, or the task that it stands for has to be recorded.
+    fn leave(&mut self, id: u32) {
+        let Some(parent) = self.frames.get(&id).and_then(|f| f.parent) else {
+            return self.finish(End::Completed);
+        };
+        let Some(frame) = self.frames.remove(&id) else { return };
+        let output = self.subgraph(parent).and_then(|s| s.output.clone());
+        let changes = match output {
+            None => Ok(frame.changes),
+            Some(map) => map(&frame.state).map(|update| update.into_iter().collect()),
+        };
+        match changes {
+            Ok(changes) => {
+                let Some(task) = self.task_mut(parent) else { return };
+                let At::Inside { since, deadline, .. } = task.at else { return };
+                task.at = At::Closed { changes, since };
+                if let Some(at) = deadline {
+                    self.queues.timers.remove(&(at, parent));
+                }
+                self.queues.closing.push_back(parent);
+            }
+            Err(error) => self.broken(parent, error),
+        }
+    }
+
+    /// A frame has failed: the run does, or the task that it stands for.
+    pub(super) fn break_frame(&mut self, id: u32, error: NodeError) {
+        self.stop_below(id);
+        self.stop_tasks(id);
+        match self.frames.get(&id).and_then(|f| f.parent) {
+            None => self.fail_run(&error),
+            Some(parent) => {
+                self.frames.remove(&id);
+                self.broken(parent, error);
+            }
+        }
+    }
+
+    fn broken(&mut self, id: TaskId, error: NodeError) {
+        if let Some(task) = self.task_mut(id) {
+            task.at = At::Broken { error };
+            self.queues.closing.push_back(id);
+        }
+    }
+
+    /// Stops and forgets the frames inside of this one.
+    pub(super) fn stop_below(&mut self, id: u32) {
+        let inner: Vec<u32> =
+            self.frames.iter().filter(|(_, f)| f.parent.is_some_and(|p| p.frame == id)).map(|(n, _)| *n).collect();
+        for frame in inner {
+            self.forget(frame);
+        }
+    }
+
+    /// Stops and forgets a frame and those inside of it.
+    pub(super) fn forget(&mut self, frame: u32) {
+        self.stop_below(frame);
+        self.stop_tasks(frame);
+        self.frames.remove(&frame);
+    }
+
+    fn subgraph(&self, id: TaskId) -> Option<&Subgraph> {
+        let frame = self.frames.get(&id.frame)?;
+        let task = frame.tasks.get(id.slot as usize)?;
+        match &frame.graph()?.node(task.node).body {
+            Body::Graph(subgraph) => Some(subgraph),
+            Body::Leaf(_) => None,
+        }
+    }
+}
+
+/// The nodes of a workflow and of those inside of it.
+pub(super) fn count(workflow: &Workflow) -> usize {
+    let inner = workflow.0.nodes.iter().map(|spec| match &spec.body {
+        Body::Graph(subgraph) => count(&subgraph.workflow),
+        Body::Leaf(_) => 0,
+    });
+    workflow.0.nodes.len() + inner.sum::<usize>()
+}

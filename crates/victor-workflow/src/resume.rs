@@ -1,0 +1,411 @@
+//! How runs go on: after an answer, a pause, a crash, or from an earlier point.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use victor_core::error::ConfigurationError;
+use victor_core::id::RunId;
+use victor_core::journal::{
+    Journal, JournalClaim, JournalError, JournalFilter, JournalInfo, NewRecord, RunStatus, StoredRecord, Summary,
+};
+use victor_core::question::{AskLater, Reply};
+
+use crate::engine::{Launch, Workflows};
+use crate::error::WorkflowError;
+use crate::human;
+use crate::machine::{Machine, Noted};
+use crate::options::{Changed, Checkpoint, RunOptions};
+use crate::record::{Begun, Entry, Record};
+use crate::run::WorkflowRun;
+use crate::summary::RunSummary;
+use crate::workflow::Workflow;
+use crate::writer::Writer;
+
+/// Records that are read at once.
+const PAGE: usize = 4096;
+/// How long it is waited at most until waiting runs are looked at again: others may have begun new ones.
+const WATCH: Duration = Duration::from_secs(30);
+
+/// What has become of a resumption.
+#[derive(Debug)]
+pub enum Resumed {
+    /// The run goes on here.
+    Run(WorkflowRun),
+    /// The run works in this process already, and got the answers.
+    Delivered,
+}
+
+impl Workflows {
+    /// Continues a run by the workflow that is registered under its name: one that waits, with the answers to its
+    /// questions (by their ids); one that was paused; one whose process is gone.
+    ///
+    /// # Errors
+    /// There is no such run or workflow; the run has ended or is driven elsewhere; an answer does not fit; the
+    /// workflow has changed.
+    pub async fn resume(
+        &self,
+        id: RunId,
+        answers: Vec<(String, Value)>,
+        options: RunOptions,
+    ) -> Result<Resumed, WorkflowError> {
+        let info = self.runtime.journal().info(id).await?;
+        let workflow = self.registry.get(&info.name)?.workflow;
+        self.resume_with(&workflow, id, answers, options).await
+    }
+
+    /// As [`resume`](Self::resume), with a workflow that need not be registered.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub async fn resume_with(
+        &self,
+        workflow: &Workflow,
+        id: RunId,
+        answers: Vec<(String, Value)>,
+        options: RunOptions,
+    ) -> Result<Resumed, WorkflowError> {
+        if self.live.get(id).is_some() {
+            return self.deliver(id, answers).await;
+        }
+        let journal = Arc::clone(self.runtime.journal());
+        let claim = journal.claim(id, self.runtime.holder()).await?;
+        let info = journal.info(id).await?;
+        if info.status.is_final() {
+            let text = format!("run {id} has ended as {}; it can be taken up from a checkpoint", info.status.name());
+            return Err(WorkflowError::State(text));
+        }
+        let (mut machine, begun) = self.read_back(workflow, &info, options.changed).await?;
+        machine.restart();
+        let noted = self.continue_with(&mut machine, answers, info.status)?;
+        let clock = Arc::clone(self.runtime.clock());
+        let mut writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
+        for note in &noted {
+            writer.push(&note.entry)?;
+        }
+        let summary = RunSummary::read(&info);
+        let (spent, next_event) = (summary.spent, summary.next_event);
+        let launch = Launch { workflow, machine, begun, first: None, options, id, spent };
+        self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
+    }
+
+    /// Gives the answers to the machine; time and pauses go on.
+    fn continue_with(
+        &self,
+        machine: &mut Machine,
+        answers: Vec<(String, Value)>,
+        status: RunStatus,
+    ) -> Result<Vec<Noted>, WorkflowError> {
+        let now = self.runtime.clock().now();
+        let mut noted = machine.tick(now);
+        let any = !answers.is_empty();
+        for (question, value) in answers {
+            let open: Vec<_> = machine.questions().collect();
+            let found = open.iter().find(|(_, q)| q.id == question || question.is_empty() && open.len() == 1);
+            let Some((task, _)) = found else { return Err(no_question(&question, machine).into()) };
+            let given = machine.replied(*task, Reply::Answer(value), now);
+            noted.extend(given.map_err(|e| ConfigurationError::new(e.message))?);
+        }
+        noted.extend(machine.go_on(now));
+        if noted.is_empty() && !any && status == RunStatus::Waiting && machine.is_at_rest() {
+            let open: Vec<String> = machine.questions().map(|(_, q)| format!("`{}`: {}", q.id, q.prompt)).collect();
+            let text = format!("the run waits for an answer to {}", open.join("; "));
+            return Err(ConfigurationError::with_code("MISSING_FIELD", text).into());
+        }
+        Ok(noted)
+    }
+
+    /// Gives answers to a run that works in this process.
+    async fn deliver(&self, id: RunId, answers: Vec<(String, Value)>) -> Result<Resumed, WorkflowError> {
+        let Some(live) = self.live.get(id) else { return Err(gone(id)) };
+        if answers.is_empty() {
+            return Err(WorkflowError::State(format!("run {id} works already")));
+        }
+        let waiting = RunSummary::read(&self.runtime.journal().info(id).await?).waiting;
+        let mut fitting = Vec::with_capacity(answers.len());
+        for (id, value) in answers {
+            let question = waiting.iter().find(|q| q.id == id).ok_or_else(|| {
+                ConfigurationError::unknown("question", "NOT_FOUND", &id, waiting.iter().map(|q| q.id.as_str()))
+            })?;
+            let value = human::accept(question.kind, &question.options, &value)
+                .map_err(|e| ConfigurationError::new(e.message))?;
+            fitting.push((id, value));
+        }
+        for answer in fitting {
+            live.answers.send(answer).await.map_err(|_| gone(id))?;
+        }
+        Ok(Resumed::Delivered)
+    }
+
+    /// Ends a run, wherever it is: one that works is stopped, one that waits is not resumed any more. A run that
+    /// another process drives is told so, and ends soon.
+    ///
+    /// # Errors
+    /// There is no such run, or it has ended; the journal failed.
+    pub async fn cancel(&self, id: RunId) -> Result<(), WorkflowError> {
+        if let Some(live) = self.live.get(id) {
+            live.cancel.cancel();
+            return Ok(());
+        }
+        let journal = Arc::clone(self.runtime.journal());
+        let info = journal.info(id).await?;
+        if info.status.is_final() {
+            return Err(WorkflowError::State(format!("run {id} has ended as {}", info.status.name())));
+        }
+        match journal.claim(id, self.runtime.holder()).await {
+            Ok(claim) => self.end_as_cancelled(&*journal, &*claim).await,
+            Err(JournalError::Conflict { .. }) => Ok(journal.request_cancel(id).await?),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    async fn end_as_cancelled(&self, journal: &dyn Journal, claim: &dyn JournalClaim) -> Result<(), WorkflowError> {
+        let info = journal.info(claim.run()).await?;
+        if info.status.is_final() {
+            return Ok(());
+        }
+        let now = self.runtime.clock().now();
+        let mut summary = RunSummary::read(&info);
+        summary.current.clear();
+        summary.waiting.clear();
+        summary.paused.clear();
+        let text = |e: serde_json::Error| WorkflowError::State(e.to_string());
+        let record = Entry { at: now, what: Record::Cancelled };
+        let json = serde_json::to_string(&record).map_err(text)?;
+        let records = vec![NewRecord { kind: "cancelled".into(), json }];
+        let json = serde_json::to_string(&summary).map_err(text)?;
+        let summary = Summary { status: RunStatus::Cancelled, wake_at: None, snapshot: info.snapshot, json };
+        journal.append(claim, claim.last_seq(), now, records, summary).await?;
+        Ok(())
+    }
+
+    /// The state of a run as its journal says it: that of its own graph.
+    ///
+    /// # Errors
+    /// There is no such run; its journal does not fit the registered workflow.
+    pub async fn get_state(&self, id: RunId) -> Result<Value, WorkflowError> {
+        let info = self.runtime.journal().info(id).await?;
+        let workflow = self.registry.get(&info.name)?.workflow;
+        self.get_state_with(&workflow, id).await
+    }
+
+    /// As [`get_state`](Self::get_state), with a workflow that need not be registered.
+    ///
+    /// # Errors
+    /// As [`get_state`](Self::get_state).
+    pub async fn get_state_with(&self, workflow: &Workflow, id: RunId) -> Result<Value, WorkflowError> {
+        let info = self.runtime.journal().info(id).await?;
+        let (machine, _) = self.read_back(workflow, &info, Changed::Accept).await?;
+        Ok(Arc::unwrap_or_clone(machine.state()))
+    }
+
+    /// The points that a run can be taken up from again, in order.
+    ///
+    /// # Errors
+    /// There is no such run; the journal failed.
+    pub async fn history(&self, id: RunId) -> Result<Vec<Checkpoint>, WorkflowError> {
+        let records = self.all_records(id, 0).await?;
+        let mut points = Vec::with_capacity(records.len());
+        for stored in records {
+            let entry = entry_of(&stored)?;
+            let update = match &entry.what {
+                Record::Done { update, .. } if !update.is_empty() => Some(Value::Object(update.clone())),
+                _ => None,
+            };
+            let task = entry.what.task().map(|(_, node)| node.to_string());
+            points.push(Checkpoint { seq: stored.seq, at: entry.at, what: stored.kind, task, update });
+        }
+        Ok(points)
+    }
+
+    /// Takes a run up again from a point of its history, as a new run: what was done up to there is not done again.
+    ///
+    /// # Errors
+    /// There is no such run, workflow or point; the workflow has changed.
+    pub async fn replay_from(&self, id: RunId, seq: u64, options: RunOptions) -> Result<WorkflowRun, WorkflowError> {
+        let info = self.runtime.journal().info(id).await?;
+        let workflow = self.registry.get(&info.name)?.workflow;
+        self.replay_from_with(&workflow, id, seq, options).await
+    }
+
+    /// As [`replay_from`](Self::replay_from), with a workflow that need not be registered.
+    ///
+    /// # Errors
+    /// As [`replay_from`](Self::replay_from).
+    pub async fn replay_from_with(
+        &self,
+        workflow: &Workflow,
+        id: RunId,
+        seq: u64,
+        options: RunOptions,
+    ) -> Result<WorkflowRun, WorkflowError> {
+        let mut records = self.all_records(id, 0).await?;
+        if seq == 0 || records.last().is_none_or(|last| last.seq < seq) {
+            let text = format!("run {id} has no checkpoint {seq}; it has 1 to {}", records.len());
+            return Err(ConfigurationError::with_code("NOT_FOUND", text).into());
+        }
+        records.retain(|r| r.seq <= seq);
+        let entries = records.iter().map(entry_of).collect::<Result<Vec<_>, _>>()?;
+        let new = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
+        let (mut machine, mut begun) = Machine::replay(new, workflow, entries)?;
+        check_hash(workflow, &begun, id, options.changed)?;
+        begun.from = Some((id, seq));
+        machine.restart();
+        let spent = victor_core::usage::Spent::default();
+        let at = self.runtime.clock().now();
+        let snapshot = Record::Snapshot { machine: Box::new(machine.clone()), begun: Box::new(begun.clone()) };
+        let first = Some(Entry { at, what: snapshot });
+        self.launch(Launch { workflow, machine, begun, first, options, id: new, spent }).await
+    }
+
+    /// Takes up all runs whose process is gone. For a server, when it starts. Tells which were taken up, and which
+    /// could not be, and why.
+    ///
+    /// # Errors
+    /// The journal failed.
+    pub async fn recover(&self) -> Result<Vec<(RunId, Result<(), WorkflowError>)>, WorkflowError> {
+        let filter = JournalFilter { status: vec![RunStatus::Running], limit: usize::MAX, ..JournalFilter::default() };
+        let mut taken = Vec::new();
+        for info in self.runtime.journal().list(&filter).await? {
+            if info.holder.is_some() || self.live.get(info.id).is_some() {
+                continue;
+            }
+            let options = RunOptions { interviewer: Some(Arc::new(AskLater)), ..RunOptions::default() };
+            let resumed = self.resume(info.id, Vec::new(), options).await;
+            taken.push((info.id, resumed.map(Resumed::detach)));
+        }
+        Ok(taken)
+    }
+
+    /// Brings questions of waiting runs to their fallback when their time is up, until the runtime shuts down. For a
+    /// server, as long as it lives.
+    pub async fn tend(&self) {
+        loop {
+            let pause = self.tend_once().await;
+            tokio::select! {
+                () = self.runtime.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if self.runtime.is_closed() {
+                return;
+            }
+        }
+    }
+
+    /// Brings the questions of waiting runs whose time is up to their fallback; tells how long until the next.
+    pub async fn tend_once(&self) -> Duration {
+        let filter = JournalFilter { status: vec![RunStatus::Waiting], limit: usize::MAX, ..JournalFilter::default() };
+        let Ok(waiting) = self.runtime.journal().list(&filter).await else { return WATCH };
+        let now = self.runtime.clock().now();
+        let mut next = WATCH;
+        for info in waiting {
+            match info.wake_at {
+                Some(at) if at <= now => drop(self.wake(info.id).await),
+                Some(at) => next = next.min(at.since(now)),
+                None => {}
+            }
+        }
+        next.max(Duration::from_millis(10))
+    }
+
+    /// Lets the time-outs of a waiting run act; tells whether it goes on.
+    pub(crate) async fn wake(&self, id: RunId) -> bool {
+        let options = RunOptions { interviewer: Some(Arc::new(AskLater)), ..RunOptions::default() };
+        match self.resume(id, Vec::new(), options).await {
+            Ok(resumed) => {
+                resumed.detach();
+                true
+            }
+            Err(e) => {
+                tracing::debug!(run = %id, error = %e, "a waiting run could not be woken");
+                false
+            }
+        }
+    }
+
+    /// Reads a run back from its last snapshot on.
+    async fn read_back(
+        &self,
+        workflow: &Workflow,
+        info: &JournalInfo,
+        changed: Changed,
+    ) -> Result<(Machine, Begun), WorkflowError> {
+        let records = self.all_records(info.id, info.snapshot.saturating_sub(1)).await?;
+        let entries = records.iter().map(entry_of).collect::<Result<Vec<_>, _>>()?;
+        // What the run began with says whether the workflow is still the same; only then its records mean the same.
+        if let Some(Record::Begun(begun) | Record::Snapshot { begun, .. }) = entries.first().map(|e| &e.what) {
+            check_hash(workflow, begun, info.id, changed)?;
+        }
+        Machine::replay(info.id, workflow, entries)
+    }
+
+    pub(crate) async fn all_records(&self, id: RunId, after: u64) -> Result<Vec<StoredRecord>, WorkflowError> {
+        let journal = self.runtime.journal();
+        let mut all = Vec::new();
+        let mut after = after;
+        loop {
+            let page = journal.records(id, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = last.seq;
+            let full = page.len() == PAGE;
+            all.extend(page);
+            if !full {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+impl Resumed {
+    /// Lets the run go on by itself.
+    pub fn detach(self) {
+        if let Self::Run(run) = self {
+            run.detach();
+        }
+    }
+}
+
+/// A record as it was written.
+pub(crate) fn entry_of(stored: &StoredRecord) -> Result<Entry, WorkflowError> {
+    serde_json::from_str(&stored.json).map_err(|e| {
+        let text = format!("record {} of the run cannot be read: {e}; a newer version may have written it", stored.seq);
+        WorkflowError::Diverged(text)
+    })
+}
+
+fn gone(id: RunId) -> WorkflowError {
+    WorkflowError::State(format!("run {id} has just ended"))
+}
+
+fn no_question(id: &str, machine: &Machine) -> ConfigurationError {
+    let open: Vec<String> = machine.questions().map(|(_, q)| q.id).collect();
+    if open.is_empty() {
+        return ConfigurationError::with_code("CONFLICT", "the run waits for no answer");
+    }
+    ConfigurationError::unknown("question", "NOT_FOUND", id, open.iter().map(String::as_str))
+}
+
+/// Whether the workflow is the one that the run began with; what has changed, if it is not.
+fn check_hash(workflow: &Workflow, begun: &Begun, id: RunId, changed: Changed) -> Result<(), WorkflowError> {
+    if begun.hash == workflow.hash() || changed == Changed::Accept {
+        return Ok(());
+    }
+    let mut what = Vec::new();
+    for (name, print) in &workflow.0.prints {
+        match begun.prints.get(name) {
+            None => what.push(format!("node `{name}` is new")),
+            Some(old) if old != print && name.is_empty() => {
+                what.push("its version, entries or limits changed".to_owned())
+            }
+            Some(old) if old != print => what.push(format!("node `{name}` changed")),
+            Some(_) => {}
+        }
+    }
+    let gone = begun.prints.keys().filter(|name| !workflow.0.prints.contains_key(*name));
+    what.extend(gone.map(|name| format!("node `{name}` is gone")));
+    let mut text = format!("workflow `{}` has changed since run {id} began: ", begun.workflow);
+    let _ = write!(text, "{}. ", what.join(", "));
+    text.push_str("Use the workflow as it was, start a new run, or accept the change when resuming");
+    Err(WorkflowError::Changed(text))
+}

@@ -1,0 +1,81 @@
+//! What the tests of runs share: a runtime in memory, and shorthands.
+#![allow(dead_code, reason = "each test program uses its part of it")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use victor_core::event::{Event, EventKind};
+use victor_core::journal::Journal;
+use victor_core::memory_journal::MemoryJournal;
+use victor_core::runtime::Runtime;
+use victor_core::testing::TestClock;
+use victor_workflow::Workflows;
+use victor_workflow::error::NodeError;
+use victor_workflow::graph::StateGraph;
+use victor_workflow::node::NodeOutput;
+use victor_workflow::options::{RunOptions, WorkflowOutcome};
+use victor_workflow::workflow::Workflow;
+
+pub fn runtime() -> Runtime {
+    Runtime::builder().clock(TestClock::default()).build().unwrap()
+}
+
+/// A runtime of its own on a journal that outlives it, as another process would be.
+pub fn runtime_on(journal: &MemoryJournal) -> Runtime {
+    let journal: Arc<dyn Journal> = Arc::new(journal.clone());
+    Runtime::builder().clock(TestClock::default()).journal(journal).build().unwrap()
+}
+
+/// Adds nodes that note their names under `seen`.
+pub fn seen(graph: &mut StateGraph, names: &[&str]) {
+    graph.reducer("seen", victor_workflow::state::Reducer::Append);
+    for name in names {
+        graph.compute(*name, |cx| Ok(NodeOutput::set("seen", json!([cx.node()]))));
+    }
+}
+
+pub async fn run(workflow: &Workflow, input: Value) -> WorkflowOutcome {
+    run_with(workflow, input, RunOptions::default()).await
+}
+
+pub async fn run_with(workflow: &Workflow, input: Value, options: RunOptions) -> WorkflowOutcome {
+    let workflows = Workflows::of(&runtime());
+    workflows.start(workflow, input, options).await.unwrap().outcome().await.unwrap()
+}
+
+/// Runs and gives all events with the outcome.
+pub async fn follow(workflow: &Workflow, input: Value) -> (Vec<Event>, WorkflowOutcome) {
+    let workflows = Workflows::of(&runtime());
+    let mut run = workflows.start(workflow, input, RunOptions::default()).await.unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = run.next().await {
+        events.push(event);
+    }
+    let outcome = run.taken().unwrap();
+    (events, outcome)
+}
+
+/// The events of nodes as lines: `path/node status`.
+pub fn lines(events: &[Event]) -> Vec<String> {
+    let line = |event: &Event| match &event.kind {
+        EventKind::Node { node, status, .. } => {
+            let path: String = event.path.iter().map(|p| format!("{p}/")).collect();
+            Some(format!("{path}{node} {}", status.name()))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(line).collect()
+}
+
+/// A node that fails so many times, then sets its name to true.
+pub fn flaky(times: u32) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&tries);
+    let node = move |cx: &victor_workflow::node::NodeCx| match counted.fetch_add(1, Ordering::Relaxed) {
+        n if n < times => Err(NodeError::new(format!("failure {}", n + 1))),
+        _ => Ok(NodeOutput::set(cx.node(), true)),
+    };
+    (tries, node)
+}
