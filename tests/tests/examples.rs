@@ -7,7 +7,11 @@ use victor_tests::{ModelServer, Reply};
 
 /// Runs an example in an empty folder with a home of its own; gives its standard output.
 fn run(name: &str, replies: Vec<Reply>) -> String {
-    let (bench, server) = (Bench::new(), ModelServer::start(replies));
+    run_in(&Bench::new(), name, replies)
+}
+
+fn run_in(bench: &Bench, name: &str, replies: Vec<Reply>) -> String {
+    let server = ModelServer::start(replies);
     let mut example = bench.program(&built(&format!("examples/{name}")));
     example.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
     let (out, err, code) = told(&example.output().unwrap());
@@ -50,6 +54,38 @@ fn a_custom_tool_serves_an_agent_that_is_a_tool() {
         Reply::text("Six."),
     ];
     assert_eq!(run("custom_tool", replies), "Six.\n");
+}
+
+#[test]
+fn composed_tools_call_tools_and_agents() {
+    let bench = Bench::new();
+    bench.file("long.txt", "brick ".repeat(200));
+    bench.file("short.txt", "one brick");
+    let replies = vec![
+        Reply::calls([("digest", json!({ "path": "short.txt" })), ("digest", json!({ "path": "long.txt" }))]),
+        Reply::text("Many bricks."),
+        Reply::calls([("dice", json!({ "sides": 6 })), ("count_words", json!({ "text": "one brick" }))]),
+        Reply::text("Six, two."),
+    ];
+    assert_eq!(run_in(&bench, "composition", replies), "Six, two.\ncount_words dice digest\n");
+}
+
+#[test]
+fn a_team_delegates_reviews_and_votes() {
+    let approved = json!({ "approved": true, "feedback": "" }).to_string();
+    let replies = vec![
+        Reply::call("ask_analyst", json!({ "task": "What is in notes.txt?" })),
+        Reply::call("read", json!({ "path": "notes.txt" })),
+        Reply::text("A brick."),
+        Reply::text("There is one brick."),
+        Reply::text("Brick."),
+        Reply::text(approved),
+    ];
+    let bench = Bench::new();
+    bench.file("notes.txt", "one brick");
+    let out = run_in(&bench, "team", replies);
+    let told = "There is one brick.\n  analyst: A brick.\n  lead: There is one brick.\n";
+    assert_eq!(out, format!("{told}writer < : A word for a thing to build with.\ncritic < writer\nBrick.\n"));
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{CargoOpt, Dependency, DependencyKind, Metadata, MetadataCommand, Package};
 
 /// The layer of each crate. A crate may use those of lower layers only, so plug-ins never know each other.
-const LAYERS: [(&str, u8); 10] = [
+const LAYERS: [(&str, u8); 11] = [
     ("victor-core", 0),
+    ("victor-macros", 0),
     ("victor-providers", 1),
     ("victor-local", 1),
     ("victor-tools", 1),

@@ -147,6 +147,20 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fallback: Option<String>,
     },
+    /// A team began to work. The path of the event, and of those of its members, leads to the team.
+    TeamStarted {
+        /// How the members work together.
+        formation: String,
+        /// Their names.
+        members: Vec<String>,
+    },
+    /// A member of a team is told something; the path ends with its name.
+    MemberMessage {
+        /// Whose words it is told; nobody's where it is the team's task.
+        from: Vec<String>,
+        /// All that it is told.
+        text: String,
+    },
     /// The conversation was made shorter.
     Compacted {
         /// Tokens before, estimated.

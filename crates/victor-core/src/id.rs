@@ -107,12 +107,6 @@ impl CallId {
         Self(format!("call_{n}"))
     }
 
-    /// The id of a part of a run that has a name of its own.
-    #[must_use]
-    pub(crate) fn named(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-
     /// The id of the `n`-th call that the tool call `self` makes itself.
     #[must_use]
     pub fn child(&self, n: u64) -> Self {

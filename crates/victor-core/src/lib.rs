@@ -8,6 +8,7 @@ pub mod agent;
 pub mod assemble;
 pub mod blob;
 pub mod bus;
+mod closure;
 pub mod compact;
 pub mod conversation;
 mod effects;

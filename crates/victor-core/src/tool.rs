@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::closure::{IntoToolOutput, Json, tool_fn};
 pub use crate::effects::Effects;
 use crate::error::ToolError;
 use crate::id::{CallId, RunId};
@@ -304,7 +305,23 @@ impl ToolCx {
     /// # Errors
     /// As any call: wrong arguments, denial, failure.
     pub async fn call(&self, name: &str, args: Value) -> Result<ToolOutput, ToolError> {
-        self.door.call(self, name, args).await
+        self.door.call(self, Callee::Named(name), args).await
+    }
+
+    /// Calls a tool that was handed in, on the same permission path; it need not be one of the run's own. As for any
+    /// call the agent's mode decides what it may do at most.
+    ///
+    /// # Errors
+    /// As any call: wrong arguments, denial, failure.
+    pub async fn call_tool(&self, tool: &Arc<dyn DynTool>, args: Value) -> Result<ToolOutput, ToolError> {
+        self.door.call(self, Callee::Tool(tool), args).await
+    }
+
+    /// The run that the call belongs to, for tools that have agents work as parts of it; `None` outside of runs. All
+    /// that it does is judged and counted as the run's own.
+    #[must_use]
+    pub fn scope(&self) -> Option<crate::agent::RunScope> {
+        self.door.run_scope()
     }
 }
 
@@ -314,11 +331,28 @@ impl fmt::Debug for ToolCx {
     }
 }
 
+/// What a tool calls.
+pub(crate) enum Callee<'a> {
+    /// A tool of the run, by name.
+    Named(&'a str),
+    /// This tool.
+    Tool(&'a Arc<dyn DynTool>),
+}
+
+impl Callee<'_> {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Named(name) => name,
+            Self::Tool(tool) => &tool.spec().name,
+        }
+    }
+}
+
 /// The way back from a call into the run that it belongs to.
 #[async_trait]
 pub(crate) trait CallDoor: Send + Sync {
     fn progress(&self, call: &CallId, text: String);
-    async fn call(&self, cx: &ToolCx, name: &str, args: Value) -> Result<ToolOutput, ToolError>;
+    async fn call(&self, cx: &ToolCx, callee: Callee<'_>, args: Value) -> Result<ToolOutput, ToolError>;
     fn run_scope(&self) -> Option<crate::agent::RunScope>;
 }
 

@@ -3,6 +3,7 @@
 //! Every tool plans before it runs, and what it planned is what it does: files stay open between the two.
 #![forbid(unsafe_code)]
 
+pub mod compose;
 mod exec;
 mod fs;
 mod git;

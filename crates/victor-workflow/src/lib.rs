@@ -1,4 +1,4 @@
-//! Workflows: graphs of agents, tools, conditions and people, with checkpoints.
+//! Workflows: graphs of agents, tools, conditions and people, with checkpoints; and teams of agents.
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -25,6 +25,7 @@ pub mod state;
 mod summary;
 pub mod task;
 pub mod template;
+pub mod team;
 pub mod tool;
 pub mod transform;
 pub mod workflow;

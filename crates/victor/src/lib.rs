@@ -52,9 +52,11 @@ pub use victor_core::{
     agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, provider, request,
     runtime, sandbox, session, state, token, tool, usage,
 };
+pub use victor_macros::Tool;
 pub use victor_providers::{Credentials, ProviderSettings};
 pub use victor_store::SqliteStore;
-pub use victor_tools::{BuiltinTools, undo};
+pub use victor_tools::{BuiltinTools, compose, undo};
+pub use victor_workflow::team;
 
 pub use agent::{Agent, AgentSpec, Chat, Outcome, Profile, Run, Status};
 pub use error::{ConfigurationError, ProviderError, ToolError, VictorError};
@@ -62,6 +64,8 @@ pub use event::{Event, EventKind};
 pub use message::Input;
 pub use runtime::Runtime;
 pub use state::State;
+pub use team::Team;
+pub use tool::{Tool, tool_fn};
 
 /// The HTTP API: a router for an application of one's own, and a listener.
 #[cfg(feature = "http")]
@@ -77,7 +81,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub mod prelude {
     pub use crate::{
         Agent, AgentSpec, Chat, ConfigurationError, Event, EventKind, Input, Outcome, Profile, Run, Runtime, State,
-        StateFile, Status, ToolError, VictorError,
+        StateFile, Status, Team, ToolError, VictorError,
     };
     pub use futures::StreamExt;
 }

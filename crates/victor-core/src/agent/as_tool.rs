@@ -11,7 +11,7 @@ use crate::error::ToolError;
 use crate::tool::{DynTool, Effects, Plan, ToolCx, ToolOutput, ToolSpec, parameters_of};
 
 use super::outcome::Status;
-use super::{Agent, start};
+use super::{Agent, Part};
 
 /// The arguments of an agent that is a tool.
 #[derive(Deserialize, JsonSchema)]
@@ -41,9 +41,9 @@ impl DynTool for AgentTool {
         let args: TaskArgs = serde_json::from_value(args).map_err(|e| ToolError::Model(e.to_string()))?;
         let agent = self.agent.clone();
         Ok(Plan::new(Effects::AGENT, move |_permit, cx: ToolCx| async move {
-            let parent = cx.door.run_scope().ok_or_else(|| ToolError::model("an agent can only be called in a run"))?;
-            let child = start::run_child(&agent, &parent, &cx.call, args.task.into());
-            let outcome = Box::pin(child).await.map_err(|e| ToolError::Model(format!("the agent failed: {e}")))?;
+            let parent = cx.scope().ok_or_else(|| ToolError::model("an agent can only be called in a run"))?;
+            let ended = parent.run_part(&agent, Part::named(cx.call.as_str()), args.task).await;
+            let outcome = ended.into_result().map_err(|e| ToolError::Model(format!("the agent failed: {e}")))?;
             let output = match outcome.status {
                 Status::Completed => ToolOutput::text(outcome.text),
                 status => ToolOutput::text(format!("ended as {}: {}", status.name(), outcome.text)).failed(),

@@ -20,7 +20,7 @@ use crate::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope,
 use crate::runtime::Runtime;
 use crate::sandbox::{Network, Sandbox, SandboxMode};
 use crate::session::{Entry, SavedFile};
-use crate::tool::{CallDoor, DynTool, Effects, FileChange, Permit, Plan, Preview, ToolCx, ToolOutput, ToolSet};
+use crate::tool::{CallDoor, Callee, DynTool, Effects, FileChange, Permit, Plan, Preview, ToolCx, ToolOutput, ToolSet};
 use crate::usage::Budget;
 
 use super::emit::Emitter;
@@ -87,8 +87,11 @@ pub(crate) enum Ruling {
 impl RunScope {
     /// Looks the tool up, checks the arguments and plans.
     pub(crate) async fn prepare(&self, call: &ToolCall) -> Result<Prepared, ToolError> {
-        let scope = &self.inner;
-        let tool = scope.tools.get(&call.name).ok_or_else(|| self.unknown(&call.name))?;
+        let tool = self.inner.tools.get(&call.name).ok_or_else(|| self.unknown(&call.name))?;
+        self.prepare_tool(tool, call).await
+    }
+
+    async fn prepare_tool(&self, tool: &Arc<dyn DynTool>, call: &ToolCall) -> Result<Prepared, ToolError> {
         if let Some(text) = &call.malformed {
             return Err(ToolError::Model(format!(
                 "the arguments of `{}` are not a JSON object; call it again with one. They were: {}",
@@ -210,9 +213,14 @@ impl RunScope {
     /// The whole way of a call that an agent's loop does not drive: a tool's own call, or one from a door.
     pub(crate) async fn call(&self, call: &ToolCall) -> Result<ToolOutput, ToolError> {
         let prepared = self.prepare(call).await?;
+        self.complete(prepared).await
+    }
+
+    async fn complete(&self, prepared: Prepared) -> Result<ToolOutput, ToolError> {
+        let name = prepared.call.name.clone();
         let admitted = self.admitted(prepared).await;
         if let Err(ToolError::Denied(reason)) = &admitted {
-            self.note_denial(&call.name, reason);
+            self.note_denial(&name, reason);
         }
         self.run(admitted?).await
     }
@@ -376,10 +384,16 @@ impl CallDoor for RunScope {
         self.inner.emitter.try_emit(EventKind::ToolProgress { id: call.clone(), text });
     }
 
-    async fn call(&self, cx: &ToolCx, name: &str, args: Value) -> Result<ToolOutput, ToolError> {
+    async fn call(&self, cx: &ToolCx, callee: Callee<'_>, args: Value) -> Result<ToolOutput, ToolError> {
         let id = cx.call.child(self.inner.nested.fetch_add(1, Ordering::Relaxed));
-        let call = ToolCall { id, provider_id: None, name: name.to_owned(), arguments: args, malformed: None };
-        Box::pin(RunScope::call(self, &call)).await
+        let call = ToolCall { id, provider_id: None, name: callee.name().to_owned(), arguments: args, malformed: None };
+        match callee {
+            Callee::Named(_) => Box::pin(RunScope::call(self, &call)).await,
+            Callee::Tool(tool) => {
+                let prepared = self.prepare_tool(tool, &call).await?;
+                Box::pin(self.complete(prepared)).await
+            }
+        }
     }
 
     fn run_scope(&self) -> Option<RunScope> {

@@ -155,6 +155,13 @@ impl Driver<'_> {
 
     /// Sends the request while the user's message is being committed; no event leaves before that is done.
     async fn call_model(&mut self, turn: u32) -> Result<(), VictorError> {
+        let room = match self.scope.inner.ledger.begin_call(&self.model, self.context) {
+            Ok(room) => room,
+            Err(limit) => {
+                self.machine.reach(limit);
+                return Ok(());
+            }
+        };
         let (request, cx, model, scope) = (self.request(), self.call_cx(), self.model.clone(), self.scope.clone());
         let (provider, name) = (&model.info.provider, &model.info.id);
         self.publish("provider.request", || json!({ "provider": provider, "model": name, "turn": turn }));
@@ -177,9 +184,15 @@ impl Driver<'_> {
         };
         drop(request);
         match answer {
-            Ok(completion) => self.take_answer(completion).await,
+            Ok(completion) => {
+                room.answered(&model, completion.usage);
+                self.take_answer(completion).await
+            }
             Err(_) if scope.inner.cancel.is_cancelled() => Ok(()),
-            Err(e) => self.recover(e).await,
+            Err(e) => {
+                drop(room);
+                self.recover(e).await
+            }
         }
     }
 
@@ -205,8 +218,6 @@ impl Driver<'_> {
 
     async fn take_answer(&mut self, completion: Completion) -> Result<(), VictorError> {
         let usage = completion.usage;
-        self.scope.inner.ledger.book(&self.model, usage);
-        self.scope.inner.ledger.answered();
         self.publish("provider.response", || json!({ "usage": usage, "stop": completion.stop }));
         let message = Arc::new(completion.message);
         self.context = if usage.input > 0 { usage.total() } else { self.context + message_tokens(&message) };
@@ -221,7 +232,8 @@ impl Driver<'_> {
             self.say(message).await?;
         }
         self.turn = Turn::new(calls);
-        let (run, cost) = (self.scope.inner.ledger.spent().usage, self.scope.inner.ledger.cost());
+        let whole = self.scope.inner.ledger.root();
+        let (run, cost) = (whole.spent().usage, whole.cost());
         self.emit(EventKind::Usage { turn: usage, run, cost }).await;
         self.machine.model_done(answered).map_err(|e| VictorError::Internal(e.to_string()))
     }

@@ -399,6 +399,11 @@ impl Machine {
         self.finish(End::Cancelled);
     }
 
+    /// A limit of the whole run is reached, of which this is a part.
+    pub fn reach(&mut self, limit: Limit) {
+        self.finish(End::Limit(limit));
+    }
+
     /// The run's time is up.
     pub fn expire(&mut self) {
         self.finish(End::Limit(Limit::Time));

@@ -1,6 +1,7 @@
 //! How a run ended.
 
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::error::VictorError;
 use crate::id::{RunId, SessionId};
 use crate::permission::ApprovalRequest;
+use crate::provider::Model;
 use crate::usage::{Limit, NanoUsd, Spent, Usage};
 
 use super::machine::Machine;
@@ -62,9 +64,9 @@ pub struct Outcome {
     /// The answer in the form that the output schema asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structured: Option<Value>,
-    /// The provider that answered last.
+    /// The provider that answered last; empty where no single agent drove the run.
     pub provider: String,
-    /// The model that answered last.
+    /// The model that answered last; empty where no single agent drove the run.
     pub model: String,
     /// Tokens, those of its children among them.
     pub usage: Usage,
@@ -92,6 +94,28 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The end of a run that could not begin, or that crashed.
+    pub(crate) fn refused(run: RunId, model: Option<&Model>, e: &VictorError, took: Duration) -> Self {
+        Self {
+            run_id: run,
+            session_id: None,
+            status: Status::Failed,
+            text: String::new(),
+            structured: None,
+            provider: model.map(|m| m.info.provider.clone()).unwrap_or_default(),
+            model: model.map(|m| m.info.id.clone()).unwrap_or_default(),
+            usage: Usage::default(),
+            cost: None,
+            turns: 0,
+            tools_used: Vec::new(),
+            denied: Vec::new(),
+            limit: None,
+            error: Some(Failure::from(e)),
+            waiting: Vec::new(),
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
     /// The text of the last assistant message.
     #[must_use]
     pub fn text(&self) -> &str {

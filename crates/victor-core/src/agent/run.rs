@@ -31,6 +31,13 @@ impl Run {
         Self { events, guard: cancel.clone().drop_guard(), cancel, error, over: false }
     }
 
+    /// A run that could not even begin: it has no events, and its outcome is the error.
+    pub fn refused(error: VictorError) -> Self {
+        let slot = ErrorSlot::default();
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        Self::new(mpsc::channel(1).1, CancellationToken::new(), slot)
+    }
+
     /// Cancels the run; its last events still come.
     pub fn cancel(&self) {
         self.cancel.cancel();

@@ -1,14 +1,17 @@
 //! Runs that no single agent drives: a workflow opens a scope, and its agents and tools share budget, approver,
 //! cancellation and one stream of events.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 
+use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::error::{ToolError, VictorError};
+use crate::error::{ConfigurationError, ToolError, VictorError};
 use crate::event::EventKind;
 use crate::id::{CallId, RunId, Timestamp};
 use crate::message::{Block, Input, ToolCall};
@@ -24,7 +27,7 @@ use super::ledger::Ledger;
 use super::outcome::{Denial, Outcome};
 use super::run::{ErrorSlot, Run};
 use super::spec::DryRun;
-use super::{Agent, create, start};
+use super::{Agent, Part, create};
 
 /// Events that wait for the reader at most.
 const QUEUE: usize = 1024;
@@ -70,36 +73,41 @@ impl RunScope {
     /// Opens a run: what its parts work in, the stream of its events for whoever started it, and its end.
     /// Dropping the stream cancels the run.
     pub async fn open(runtime: &Runtime, options: ScopeOptions) -> (Self, Run, ScopeEnd) {
-        let run = options.run.unwrap_or_else(|| runtime.run_id());
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let cancel = runtime.inner.cancel.child_token();
-        let emitter = Emitter::new(run, Arc::clone(&runtime.inner.clock), sender, cancel.clone());
-        let emitter = emitter.resumed(run, options.next_event);
-        let defaults = &runtime.inner.defaults;
-        let mode = options.mode.or(defaults.mode).unwrap_or_default();
-        let scope = Scope {
-            runtime: runtime.clone(),
-            run,
-            mode,
-            sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
-            dry_run: options.dry_run.max(defaults.dry_run),
-            tools: create::tools(runtime, &[], options.tools.as_deref(), mode).await,
-            approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
-            budget: options.budget.over(&defaults.budget),
-            grants: Arc::default(),
-            emitter: emitter.clone(),
-            // Whether earlier parts had prices is not known any more; what they cost is counted.
-            ledger: Arc::new(Ledger::priced(options.spent)),
-            cancel: cancel.clone(),
-            log: None,
-            marks: Arc::default(),
-            denied: Arc::default(),
-            used: Arc::default(),
-            nested: AtomicU64::new(0),
+        let (opened, handle) = Opened::new(runtime, &options);
+        let (scope, end) = opened.scope(runtime, options).await;
+        (scope, handle, end)
+    }
+
+    /// Opens a run and does its work as a task of the runtime's. What the work gives is told as the run's end.
+    pub fn start<F, Fut>(runtime: &Runtime, options: ScopeOptions, work: F) -> Run
+    where
+        F: FnOnce(Self) -> Fut + Send + 'static,
+        Fut: Future<Output = (Outcome, Option<VictorError>)> + Send + 'static,
+    {
+        let (opened, handle) = Opened::new(runtime, &options);
+        let tracker = &runtime.inner.tracker;
+        let _counted = tracker.token();
+        let closed = tracker.is_closed();
+        let runtime = runtime.clone();
+        let driven = async move {
+            let (run, begun) = (opened.run, opened.emitter.now());
+            let (scope, end) = opened.scope(&runtime, options).await;
+            let refused = |e: VictorError, now: Timestamp| {
+                let outcome = Outcome::refused(run, None, &e, now.since(begun));
+                (outcome, Some(e))
+            };
+            let (outcome, error) = if closed {
+                let text = "shutting down: no new run";
+                refused(ConfigurationError::with_code("SHUTTING_DOWN", text).into(), begun)
+            } else {
+                let crashed = || VictorError::Internal("the run crashed; this is a defect of Victor".to_owned());
+                let done = AssertUnwindSafe(work(scope.clone())).catch_unwind().await;
+                done.unwrap_or_else(|_| refused(crashed(), scope.now()))
+            };
+            end.finish(outcome, error);
         };
-        let error = ErrorSlot::default();
-        let handle = Run::new(receiver, cancel, Arc::clone(&error));
-        (Self { inner: Arc::new(scope) }, handle, ScopeEnd { emitter, error })
+        tracker.spawn(driven.in_current_span());
+        handle
     }
 
     /// The same run for a part of it: its events have `path` at the end of theirs, and it ends with `cancel`, which
@@ -115,10 +123,10 @@ impl RunScope {
             dry_run: above.dry_run,
             tools: above.tools.clone(),
             approver: Arc::clone(&above.approver),
-            budget: budget.beyond(&above.ledger.spent()).within(&above.budget),
+            budget: budget.within(&above.budget),
             grants: Arc::clone(&above.grants),
             emitter: above.emitter.below(path),
-            ledger: Arc::new(Ledger::part(Arc::clone(&above.ledger))),
+            ledger: Arc::new(Ledger::part(&above.ledger, budget)),
             cancel,
             log: above.log.clone(),
             marks: Arc::clone(&above.marks),
@@ -135,7 +143,7 @@ impl RunScope {
     /// # Errors
     /// What made it fail. A limit, a denial and a cancellation are outcomes, not errors.
     pub async fn run_agent(&self, agent: &Agent, name: &str, input: impl Into<Input>) -> Result<Outcome, VictorError> {
-        Box::pin(start::run_child(agent, self, &CallId::named(name), input.into())).await
+        self.run_part(agent, Part::named(name), input).await.into_result()
     }
 
     /// Calls a tool as a part of this run, on the same permission path as an agent's call, and tells of it.
@@ -209,9 +217,15 @@ impl RunScope {
         &self.inner.cancel
     }
 
-    /// What the run has used so far.
+    /// What the whole run has used so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
+        self.inner.ledger.root().spent()
+    }
+
+    /// What this part of the run has used so far.
+    #[must_use]
+    pub fn used(&self) -> Spent {
         self.inner.ledger.spent()
     }
 
@@ -221,16 +235,10 @@ impl RunScope {
         self.inner.budget
     }
 
-    /// The cost so far, if the price of every call is known.
+    /// This part's cost so far, if the price of every call is known.
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
         self.inner.ledger.cost()
-    }
-
-    /// What this part of the run has used by itself, and what that cost if the price of every call is known.
-    #[must_use]
-    pub fn used(&self) -> (Spent, Option<NanoUsd>) {
-        (self.inner.ledger.own(), self.inner.ledger.own_cost())
     }
 
     /// The names of the tools that ran, each once.
@@ -255,6 +263,54 @@ impl RunScope {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.inner.emitter.now()
+    }
+}
+
+/// A run that is open, but has no tools yet.
+struct Opened {
+    run: RunId,
+    emitter: Emitter,
+    cancel: CancellationToken,
+    error: ErrorSlot,
+}
+
+impl Opened {
+    fn new(runtime: &Runtime, options: &ScopeOptions) -> (Self, Run) {
+        let run = options.run.unwrap_or_else(|| runtime.run_id());
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let cancel = runtime.inner.cancel.child_token();
+        let emitter = Emitter::new(run, Arc::clone(&runtime.inner.clock), sender, cancel.clone());
+        let emitter = emitter.resumed(run, options.next_event);
+        let error = ErrorSlot::default();
+        let handle = Run::new(receiver, cancel.clone(), Arc::clone(&error));
+        (Self { run, emitter, cancel, error }, handle)
+    }
+
+    async fn scope(self, runtime: &Runtime, options: ScopeOptions) -> (RunScope, ScopeEnd) {
+        let defaults = &runtime.inner.defaults;
+        let mode = options.mode.or(defaults.mode).unwrap_or_default();
+        let budget = options.budget.over(&defaults.budget);
+        let scope = Scope {
+            runtime: runtime.clone(),
+            run: self.run,
+            mode,
+            sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
+            dry_run: options.dry_run.max(defaults.dry_run),
+            tools: create::tools(runtime, &[], options.tools.as_deref(), mode).await,
+            approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
+            budget,
+            grants: Arc::default(),
+            emitter: self.emitter.clone(),
+            // Whether earlier parts had prices is not known any more; what they cost is counted.
+            ledger: Arc::new(Ledger::priced(options.spent, budget)),
+            cancel: self.cancel,
+            log: None,
+            marks: Arc::default(),
+            denied: Arc::default(),
+            used: Arc::default(),
+            nested: AtomicU64::new(0),
+        };
+        (RunScope { inner: Arc::new(scope) }, ScopeEnd { emitter: self.emitter, error: self.error })
     }
 }
 

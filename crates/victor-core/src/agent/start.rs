@@ -1,20 +1,18 @@
-//! How runs begin: a chat's own, and those of an agent that another one uses as a tool.
+//! How the runs of a chat begin.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 
-use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::conversation::Conversation;
 use crate::error::{ConfigurationError, VictorError};
-use crate::estimate::{message_tokens, text_tokens};
+use crate::estimate::message_tokens;
 use crate::event::{Event, EventKind};
 use crate::id::{CallId, RunId, SessionId, Timestamp};
 use crate::message::{Input, Message, Role};
-use crate::permission::{Answer, ApprovalRequest, Approver, Decision};
+use crate::permission::{ApprovalRequest, Decision};
 use crate::provider::Model;
 use crate::runtime::Runtime;
 use crate::session::Entry;
@@ -22,13 +20,12 @@ use crate::usage::{Budget, Spent};
 
 use super::Agent;
 use super::chat::{Begin, ChatState};
-use super::create::check_price;
 use super::dispatch::{RunScope, Scope};
 use super::driver::Driver;
 use super::emit::Emitter;
 use super::ledger::Ledger;
 use super::machine::{Machine, Setup};
-use super::outcome::{Failure, Outcome, Status, Suspended};
+use super::outcome::{Outcome, Suspended};
 use super::run::ErrorSlot;
 use super::turn::Turn;
 
@@ -57,24 +54,8 @@ impl Outlet {
 
     /// Ends a run that could not begin, or that crashed.
     pub(super) fn refuse(&self, agent: &Agent, e: VictorError) {
-        let outcome = Outcome {
-            run_id: self.run,
-            session_id: None,
-            status: Status::Failed,
-            text: String::new(),
-            structured: None,
-            provider: agent.inner.model.info.provider.clone(),
-            model: agent.inner.model.info.id.clone(),
-            usage: crate::usage::Usage::default(),
-            cost: None,
-            turns: 0,
-            tools_used: Vec::new(),
-            denied: Vec::new(),
-            limit: None,
-            error: Some(Failure::from(&e)),
-            waiting: Vec::new(),
-            duration_ms: u64::try_from(self.emitter.now().since(self.begun).as_millis()).unwrap_or(u64::MAX),
-        };
+        let took = self.emitter.now().since(self.begun);
+        let outcome = Outcome::refused(self.run, Some(&agent.inner.model), &e, took);
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         self.finish(outcome);
     }
@@ -134,7 +115,7 @@ pub(super) async fn converse(
 }
 
 /// The models to try after the agent's own; under a cost limit only those whose price is known.
-async fn fallbacks(agent: &Agent, budget: &Budget, cancel: &CancellationToken) -> VecDeque<Model> {
+pub(super) async fn fallbacks(agent: &Agent, budget: &Budget, cancel: &CancellationToken) -> VecDeque<Model> {
     let mut models = cancel.run_until_cancelled(agent.fallbacks()).await.unwrap_or_default();
     models.retain(|model| budget.max_cost.is_none() || model.info.price.is_some());
     models
@@ -207,7 +188,7 @@ async fn scope(agent: &Agent, out: &Outlet, state: &ChatState, spent: Spent) -> 
         budget: agent.inner.budget,
         grants: Arc::clone(&state.grants),
         emitter: out.emitter.clone(),
-        ledger: Arc::new(Ledger::resumed(spent, agent.inner.model.info.price.as_ref())),
+        ledger: Arc::new(Ledger::resumed(spent, agent.inner.model.info.price.as_ref(), agent.inner.budget)),
         cancel: out.cancel.clone(),
         log: state.log.as_ref().map(Arc::downgrade),
         marks: Arc::default(),
@@ -216,102 +197,4 @@ async fn scope(agent: &Agent, out: &Outlet, state: &ChatState, spent: Spent) -> 
         nested: AtomicU64::new(0),
     };
     RunScope { inner: Arc::new(scope) }
-}
-
-/// A part of a run cannot be put down by itself: what cannot be answered now is denied.
-struct NoWaiting(Arc<dyn Approver>);
-
-#[async_trait]
-impl Approver for NoWaiting {
-    async fn ask(&self, request: &ApprovalRequest) -> Answer {
-        match self.0.ask(request).await {
-            Answer::Later => {
-                let reason = "an agent that works for another one cannot wait for an answer".to_owned();
-                Answer::Decided(Decision::Deny { reason })
-            }
-            decided @ Answer::Decided(_) => decided,
-        }
-    }
-}
-
-/// Runs an agent as a part of another run: same budget, approver, cancellation and stream of events, own history.
-pub(super) async fn run_child(
-    agent: &Agent,
-    parent: &RunScope,
-    call: &CallId,
-    input: Input,
-) -> Result<Outcome, VictorError> {
-    let above = &parent.inner;
-    let budget = agent.inner.budget.beyond(&above.ledger.spent()).within(&above.budget);
-    if budget.max_cost.is_some() {
-        check_price(&agent.inner.model)?;
-    }
-    let emitter = above.emitter.child(call.as_str());
-    let scope = Scope {
-        runtime: above.runtime.clone(),
-        run: above.run,
-        mode: agent.inner.mode,
-        sandbox: above.sandbox.max(agent.inner.sandbox),
-        dry_run: above.dry_run.max(agent.inner.spec.dry_run),
-        tools: above.cancel.run_until_cancelled(agent.tools()).await.unwrap_or_default(),
-        approver: Arc::new(NoWaiting(Arc::clone(&above.approver))),
-        budget,
-        grants: Arc::clone(&above.grants),
-        emitter: emitter.clone(),
-        ledger: Arc::clone(&above.ledger),
-        cancel: above.cancel.child_token(),
-        log: above.log.clone(),
-        marks: Arc::clone(&above.marks),
-        denied: Arc::default(),
-        used: Arc::default(),
-        nested: AtomicU64::new(0),
-    };
-    let fallbacks = fallbacks(agent, &budget, &above.cancel).await;
-    let message = Message { role: Role::User, content: input.0 };
-    let context = text_tokens(&agent.inner.parts.system) + message_tokens(&message);
-    let mut conversation = Conversation::default();
-    conversation.push(Arc::new(message)).map_err(|e| VictorError::Internal(e.to_string()))?;
-    let started = above.emitter.now();
-    let setup = Setup {
-        run: above.run,
-        budget,
-        window: agent.inner.model.info.context_window,
-        fallbacks: u32::try_from(fallbacks.len()).unwrap_or(u32::MAX),
-        context,
-    };
-    let slot = ErrorSlot::default();
-    let driver = Driver {
-        parts: &agent.inner.parts,
-        scope: RunScope { inner: Arc::new(scope) },
-        conversation: &mut conversation,
-        log: None,
-        session: None,
-        machine: Machine::new(setup, started),
-        model: agent.inner.model.clone(),
-        fallbacks,
-        begin: Vec::new(),
-        begun: false,
-        answers: std::collections::HashMap::new(),
-        waiting: Vec::new(),
-        suspended: None,
-        turn: Turn::default(),
-        error: None,
-        structured: None,
-        revisions: 0,
-        started,
-        context,
-        slot: Arc::clone(&slot),
-    };
-    let outcome = driver.drive().await.outcome;
-    for denial in &outcome.denied {
-        parent.note_denial(&denial.tool, &denial.reason);
-    }
-    for tool in &outcome.tools_used {
-        parent.note_use(tool);
-    }
-    emitter.emit(EventKind::Finished { outcome: Box::new(outcome.clone()) }).await;
-    match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(e) => Err(e),
-        None => Ok(outcome),
-    }
 }

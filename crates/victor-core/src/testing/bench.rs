@@ -11,7 +11,7 @@ use crate::error::ToolError;
 use crate::id::{CallId, RunId};
 use crate::permission::{Grants, Mode, Rules, Verdict, judge};
 use crate::sandbox::{Network, Sandbox, SandboxMode, Workspace};
-use crate::tool::{CallDoor, DynTool, Effects, Permit, Plan, ToolCx, ToolOutput};
+use crate::tool::{CallDoor, Callee, DynTool, Effects, Permit, Plan, ToolCx, ToolOutput};
 
 /// Runs single calls of a tool, judged as in build mode with these rules; what would ask is allowed.
 #[derive(Clone, Debug)]
@@ -94,8 +94,8 @@ struct NoDoor;
 impl CallDoor for NoDoor {
     fn progress(&self, _: &CallId, _: String) {}
 
-    async fn call(&self, _: &ToolCx, name: &str, _: Value) -> Result<ToolOutput, ToolError> {
-        Err(ToolError::Model(format!("no tool `{name}` on a bench")))
+    async fn call(&self, _: &ToolCx, callee: Callee<'_>, _: Value) -> Result<ToolOutput, ToolError> {
+        Err(ToolError::Model(format!("no tool `{}` on a bench", callee.name())))
     }
 
     fn run_scope(&self) -> Option<crate::agent::RunScope> {
