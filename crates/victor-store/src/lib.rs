@@ -1,4 +1,4 @@
-//! Victor's store: sessions and blobs in one SQLite file.
+//! Victor's store: sessions, blobs and the journals of runs in one SQLite file.
 //!
 //! What [`SqliteStore`] has acknowledged is committed. All writes go through one thread, which commits what has queued
 //! in one transaction; reads have connections of their own and never wait for it.
@@ -8,6 +8,8 @@ mod answers;
 mod claim;
 mod database;
 mod fault;
+mod journal;
+mod journal_read;
 mod platform;
 mod prune;
 mod read;

@@ -17,7 +17,7 @@ use crate::claim::SqliteClaim;
 use crate::database::{Database, Options};
 use crate::fault::Fault;
 use crate::read::{self, Readers};
-use crate::writer::Writer;
+use crate::writer::{Queue, Writer};
 use crate::{prune, write};
 
 /// Sessions and blobs in one SQLite file. Several processes may use the same file at once.
@@ -78,6 +78,14 @@ impl SqliteStore {
         F: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     {
         self.writer.write(work).await
+    }
+
+    pub(crate) fn queue(&self) -> Result<Queue, SessionError> {
+        self.writer.queue()
+    }
+
+    pub(crate) async fn shrink(&self) -> Result<(), SessionError> {
+        self.writer.shrink().await
     }
 
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, SessionError>

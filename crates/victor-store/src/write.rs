@@ -21,8 +21,31 @@ const OPENING: usize = 80;
 /// What names a claim in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Release {
+    log: Log,
     place: i64,
     nonce: i64,
+}
+
+/// What a claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    Session,
+    Journal,
+}
+
+impl Release {
+    /// A claim of a run's journal.
+    pub(crate) fn journal(place: i64, nonce: i64) -> Self {
+        Self { log: Log::Journal, place, nonce }
+    }
+
+    pub(crate) fn place(self) -> i64 {
+        self.place
+    }
+
+    pub(crate) fn nonce(self) -> i64 {
+        self.nonce
+    }
 }
 
 /// An entry as its row, made before it is queued.
@@ -117,13 +140,18 @@ pub(crate) fn claim(conn: &Connection, id: &SessionId, holder: &str) -> Result<(
              VALUES (?1, random(), ?2, ?3, ?4, {NOW}) RETURNING nonce"
         ))?
         .query_row(params![place, holder, std::process::id(), platform::born()], |row| row.get(0))?;
-    Ok((Release { place, nonce }, last_seq))
+    Ok((Release { log: Log::Session, place, nonce }, last_seq))
 }
 
 /// Gives a claim back; one that was replaced stays.
 pub(crate) fn release(conn: &Connection, release: &Release) -> Result<(), Fault> {
-    conn.prepare_cached("DELETE FROM claims WHERE session = ?1 AND nonce = ?2")?
-        .execute(params![release.place, release.nonce])?;
+    let sql = match release.log {
+        Log::Session => "DELETE FROM claims WHERE session = ?1 AND nonce = ?2",
+        Log::Journal => {
+            "UPDATE journals SET nonce = NULL, holder = NULL, pid = NULL, born = NULL WHERE place = ?1 AND nonce = ?2"
+        }
+    };
+    conn.prepare_cached(sql)?.execute(params![release.place, release.nonce])?;
     Ok(())
 }
 
@@ -241,11 +269,11 @@ pub(crate) fn living_holder(conn: &Connection, place: i64) -> Result<Option<Stri
 }
 
 /// The error for a session that someone else has.
-pub(crate) fn conflict(id: &SessionId, holder: impl Display) -> Fault {
+pub(crate) fn conflict(id: &impl Display, holder: impl Display) -> Fault {
     Fault::Session(SessionError::Conflict { session: id.to_string(), holder: holder.to_string() })
 }
 
-fn named(holder: &str, pid: u32) -> String {
+pub(crate) fn named(holder: &str, pid: u32) -> String {
     if holder.contains(&pid.to_string()) { holder.to_owned() } else { format!("{holder} (process {pid})") }
 }
 

@@ -87,7 +87,7 @@ async fn parallel_branches_merge_in_the_order_of_the_edges() {
     let mut graph = StateGraph::new("diamond");
     graph.add("start", ComputeNode::passthrough());
     for (name, ms) in [("slow", 20), ("quick", 1)] {
-        graph.node(name, async move |_: Value, _| {
+        graph.node(name, move |_: Value, _| async move {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(json!({"seen": [name], "last": name}))
         });
@@ -146,7 +146,7 @@ fn race(join: Join) -> StateGraph {
     let mut inner = StateGraph::new("race");
     inner.reducer("won", Reducer::Append);
     for (name, ms) in [("slowest", 80), ("quick", 5), ("slow", 40)] {
-        inner.node(name, async move |_: Value, _| {
+        inner.node(name, move |_: Value, _| async move {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(json!({"won": [name]}))
         });

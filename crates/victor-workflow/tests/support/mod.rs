@@ -18,35 +18,35 @@ use victor_workflow::node::NodeOutput;
 use victor_workflow::options::{RunOptions, WorkflowOutcome};
 use victor_workflow::workflow::Workflow;
 
-pub fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     Runtime::builder().clock(TestClock::default()).build().unwrap()
 }
 
 /// A runtime of its own on a journal that outlives it, as another process would be.
-pub fn runtime_on(journal: &MemoryJournal) -> Runtime {
+pub(crate) fn runtime_on(journal: &MemoryJournal) -> Runtime {
     let journal: Arc<dyn Journal> = Arc::new(journal.clone());
     Runtime::builder().clock(TestClock::default()).journal(journal).build().unwrap()
 }
 
 /// Adds nodes that note their names under `seen`.
-pub fn seen(graph: &mut StateGraph, names: &[&str]) {
+pub(crate) fn seen(graph: &mut StateGraph, names: &[&str]) {
     graph.reducer("seen", victor_workflow::state::Reducer::Append);
     for name in names {
         graph.compute(*name, |cx| Ok(NodeOutput::set("seen", json!([cx.node()]))));
     }
 }
 
-pub async fn run(workflow: &Workflow, input: Value) -> WorkflowOutcome {
+pub(crate) async fn run(workflow: &Workflow, input: Value) -> WorkflowOutcome {
     run_with(workflow, input, RunOptions::default()).await
 }
 
-pub async fn run_with(workflow: &Workflow, input: Value, options: RunOptions) -> WorkflowOutcome {
+pub(crate) async fn run_with(workflow: &Workflow, input: Value, options: RunOptions) -> WorkflowOutcome {
     let workflows = Workflows::of(&runtime());
     workflows.start(workflow, input, options).await.unwrap().outcome().await.unwrap()
 }
 
 /// Runs and gives all events with the outcome.
-pub async fn follow(workflow: &Workflow, input: Value) -> (Vec<Event>, WorkflowOutcome) {
+pub(crate) async fn follow(workflow: &Workflow, input: Value) -> (Vec<Event>, WorkflowOutcome) {
     let workflows = Workflows::of(&runtime());
     let mut run = workflows.start(workflow, input, RunOptions::default()).await.unwrap();
     let mut events = Vec::new();
@@ -58,7 +58,7 @@ pub async fn follow(workflow: &Workflow, input: Value) -> (Vec<Event>, WorkflowO
 }
 
 /// The events of nodes as lines: `path/node status`.
-pub fn lines(events: &[Event]) -> Vec<String> {
+pub(crate) fn lines(events: &[Event]) -> Vec<String> {
     let line = |event: &Event| match &event.kind {
         EventKind::Node { node, status, .. } => {
             let path: String = event.path.iter().map(|p| format!("{p}/")).collect();
@@ -70,7 +70,7 @@ pub fn lines(events: &[Event]) -> Vec<String> {
 }
 
 /// A node that fails so many times, then sets its name to true.
-pub fn flaky(times: u32) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
+pub(crate) fn flaky(times: u32) -> (Arc<AtomicU32>, impl Fn(&victor_workflow::node::NodeCx) -> Result<NodeOutput, NodeError>) {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
     let node = move |cx: &victor_workflow::node::NodeCx| match counted.fetch_add(1, Ordering::Relaxed) {
