@@ -24,7 +24,7 @@ use crate::record::{Begun, Entry, Record, Settings};
 use crate::registry::WorkflowRegistry;
 use crate::run::{Slot, WorkflowRun};
 use crate::runner::{Driven, Runner, Told, drive};
-use crate::state::{Update, kind_of};
+use crate::state::Update;
 use crate::summary::status_of;
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -79,7 +79,7 @@ impl Workflows {
         input: impl Serialize,
         options: RunOptions,
     ) -> Result<WorkflowRun, WorkflowError> {
-        let input = object(serde_json::to_value(input))?;
+        let input = workflow.prepare(json(serde_json::to_value(input))?)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
         let begun = begun(workflow, input, &options);
         let id = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
@@ -341,16 +341,8 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
     }
 }
 
-fn object(input: Result<Value, serde_json::Error>) -> Result<Update, ConfigurationError> {
-    match input {
-        Ok(Value::Object(input)) => Ok(input),
-        Ok(Value::Null) => Ok(Update::new()),
-        Ok(other) => {
-            let text = format!("the input of a workflow is an object, not {}", kind_of(&other));
-            Err(ConfigurationError::new(text))
-        }
-        Err(e) => Err(ConfigurationError::new(format!("the input of the workflow has no JSON form: {e}"))),
-    }
+fn json(input: Result<Value, serde_json::Error>) -> Result<Value, ConfigurationError> {
+    input.map_err(|e| ConfigurationError::new(format!("the input of the workflow has no JSON form: {e}")))
 }
 
 fn check_names<'a>(workflow: &Workflow, names: impl Iterator<Item = &'a String>) -> Result<(), ConfigurationError> {

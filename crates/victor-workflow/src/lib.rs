@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod bundled;
 mod check;
 pub mod draw;
 mod driver;
@@ -10,6 +11,7 @@ pub mod error;
 pub mod expr;
 pub mod graph;
 pub mod human;
+pub mod library;
 mod live;
 pub mod machine;
 pub mod node;
@@ -29,8 +31,8 @@ pub mod team;
 pub mod tool;
 pub mod transform;
 pub mod workflow;
-pub mod yaml;
 mod writer;
+pub mod yaml;
 
 pub use engine::Workflows;
 pub use run_workflow::RunWorkflow;

@@ -12,6 +12,7 @@ use super::node::{
 };
 use super::place::{At, Mistakes, Place};
 use super::reference;
+use super::scalar;
 use super::team::TeamNode;
 use super::tree::{self, Kind, Node as Tree};
 use crate::template::Environment;
@@ -173,5 +174,21 @@ impl Workflow {
     #[must_use]
     pub fn place_of(&self, id: &str) -> Place {
         self.node(id).map_or(self.name.place, |n| n.common.id.place)
+    }
+}
+
+/// A file's values as JSON, with references put in: what its schema is held against.
+///
+/// # Errors
+/// It is no YAML, or holds what workflow files must not.
+pub fn to_json(file: &str, text: &str) -> Result<serde_json::Value, Mistakes> {
+    let environment = Environment::default();
+    let mut decoder = Decoder::new(&environment);
+    decoder.findings.files.push(file.to_owned());
+    let tree = tree::parse(text, 0, &mut decoder.findings);
+    let root = tree.map(|tree| reference::resolve(&tree, &mut decoder.findings));
+    match root {
+        Some(root) if !decoder.findings.has_mistakes() => Ok(scalar::json(&root)),
+        _ => Err(decoder.findings.mistakes()),
     }
 }

@@ -22,14 +22,15 @@ mod variables;
 
 pub(crate) use check::graph::{Edge, edges, unled};
 pub use compile::{Compiled, Inputs, Resolve};
+pub(crate) use decode::unknown;
 pub use document::{Document, Entries, Head, Input, InputKind, Metadata, Names, Workflow};
-pub use load::{Known, load};
+pub use load::{Known, load, to_json};
 pub use node::{
     AgentNode, Common, ConditionNode, ErrorStrategy, Fallback, HitlNode, HitlType, Join, Node, NodeKind, Operation,
     ParallelHead, ParallelNode, PassthroughNode, ToolNode, TransformKind, TransformNode, WaitFor, WorkflowNode,
 };
 pub use place::{At, Mistake, Mistakes, Place, Source};
 pub use schema::schema_json;
-pub use team::{Formation, Member, TeamNode};
+pub use team::{Formation, Member, MemberFailure, TeamNode};
 pub use tree::{MAX_FILE, MAX_NESTING, MAX_NODES};
 pub use variables::BUILT_IN;

@@ -99,3 +99,24 @@ pub(crate) fn described(node: &Node) -> String {
         }
     }
 }
+
+/// A tree as JSON.
+pub(crate) fn json(node: &Node) -> serde_json::Value {
+    use serde_json::Value;
+    match &node.kind {
+        Kind::List(items) => Value::Array(items.iter().map(json).collect()),
+        Kind::Mapping(entries) => {
+            let entry = |(k, v): &(Node, Node)| match &k.kind {
+                Kind::Scalar { text, style } => (key(text, *style), json(v)),
+                Kind::List(_) | Kind::Mapping(_) => (String::new(), json(v)),
+            };
+            Value::Object(entries.iter().map(entry).collect())
+        }
+        Kind::Scalar { text, style } => match resolve(text, *style) {
+            Scalar::Null => Value::Null,
+            Scalar::Bool(b) => Value::Bool(b),
+            Scalar::Number(n) => Value::Number(n),
+            Scalar::Text(text) | Scalar::Expanded(text) => Value::String(text),
+        },
+    }
+}

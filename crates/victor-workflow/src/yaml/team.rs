@@ -11,88 +11,103 @@ use super::place::{At, Source};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct TeamNode {
     /// How they work together.
-    pub formation: At<Formation>,
-    /// What they have to do; a template.
+    pub team: At<Formation>,
+    /// What is to be done; a template.
     #[schemars(with = "String")]
-    pub goal: Source<String>,
-    /// Who they are, in the order in which they work.
+    pub task: Source<String>,
+    /// Who works, in the order in which they do.
     pub members: Vec<Member>,
-    /// The member that leads, of `hierarchical`; the first unless said otherwise.
+    /// The member that leads (`hierarchical`), or integrates the others' work (`parallel`, `flat`).
     pub lead: Option<At<String>>,
-    /// The member that judges, of `debate`; the last unless said otherwise.
+    /// The member that decides a `debate`.
     pub judge: Option<At<String>>,
-    /// How often they speak, of `debate`, `consensus`, `reflection` and `flat`.
-    #[schemars(range(min = 1, max = 50))]
+    /// Rounds at most of `flat` (1 unless said), `debate` (2), `consensus` (3) and `reflection` (3).
+    #[schemars(range(min = 1, max = 100))]
     pub rounds: Option<At<u32>>,
-    /// The part of the members that must agree, of `consensus`: above 0, up to 1.
+    /// The share of the members that has to agree in a `consensus`, above 0 and up to 1; two thirds unless said.
     #[schemars(range(min = 0, max = 1))]
     pub min_agreement: Option<At<f64>>,
-    /// Calls of tools that they may make together.
-    pub tool_budget: Option<At<u32>>,
-    /// US dollars that they may spend together.
-    #[schemars(range(min = 0))]
-    pub max_cost: Option<At<f64>>,
+    /// What happens when a member does not come to its end.
+    pub on_member_failure: Option<At<MemberFailure>>,
+    /// Model calls of the whole team at most.
+    #[schemars(range(min = 1))]
+    pub max_turns: Option<At<u32>>,
+    /// Tokens of the whole team at most.
+    #[schemars(range(min = 1))]
+    pub token_budget: Option<At<u64>>,
 }
 
 /// How the members of a team work together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Formation {
-    /// One after the other, each seeing what was said.
+    /// One after the other; each sees the task and what all before it have said.
     Sequential,
-    /// All at the same time.
+    /// All at once, each with the task alone.
     Parallel,
-    /// A lead that plans, hands out work and puts it together.
+    /// A lead plans, hands work to the members through tools, and integrates.
     Hierarchical,
-    /// Each works on what the one before made.
+    /// One after the other; the first gets the task, each other one the text of the one before.
     Pipeline,
-    /// As equals with a shared memory.
+    /// Peers, all at once, who share a blackboard.
     Flat,
-    /// Until enough of them agree.
+    /// Each proposes, then all vote; until enough agree.
     Consensus,
-    /// For and against, with a judge.
+    /// They argue in turn for some rounds, then a judge decides.
     Debate,
-    /// One writes, one reviews.
+    /// The first works, the second criticises; until it approves.
     Reflection,
 }
 
-/// A member of a team.
+/// What happens to the team when a member does not come to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberFailure {
+    /// The team ends as the member did.
+    #[default]
+    Fail,
+    /// The others go on, where the formation can do without the member.
+    Continue,
+}
+
+/// A member of a team. What is left out follows the configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Member {
     /// Its name, once in the team.
-    pub id: At<String>,
+    pub name: At<String>,
     /// What it is, in a word or two.
     pub role: Option<String>,
     /// What it looks after; a template.
     #[schemars(with = "Option<String>")]
     pub goal: Option<Source<String>>,
+    /// Further instructions; a template.
+    #[schemars(with = "Option<String>")]
+    pub system: Option<Source<String>>,
     /// The provider.
     pub provider: Option<At<String>>,
     /// The model.
     pub model: Option<At<String>>,
     /// A profile of the configuration.
     pub profile: Option<At<String>>,
+    /// Sampling temperature.
+    #[schemars(range(min = 0, max = 2))]
+    pub temperature: Option<At<f64>>,
+    /// Tokens of an answer at most.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<At<u32>>,
     /// The tools that it may use, by name or glob.
     pub tools: Option<Names>,
-    /// Tools that it may not use, by name or glob.
-    pub forbidden_tools: Option<Names>,
-    /// Calls of tools that it may make.
-    pub tool_budget: Option<At<u32>>,
     /// What it may do at most.
     pub mode: Option<At<Mode>>,
+    /// Model calls at most, each time that it is asked.
+    #[schemars(range(min = 1))]
+    pub max_turns: Option<At<u32>>,
+    /// Tokens at most, each time that it is asked.
+    #[schemars(range(min = 1))]
+    pub token_budget: Option<At<u64>>,
 }
 
 impl Formation {
-    /// The fewest members.
-    #[must_use]
-    pub fn least_members(self) -> usize {
-        match self {
-            Self::Sequential | Self::Parallel | Self::Pipeline | Self::Flat => 1,
-            Self::Hierarchical | Self::Consensus | Self::Reflection => 2,
-            Self::Debate => 3,
-        }
-    }
-
     /// Its name in files.
     #[must_use]
     pub fn name(self) -> &'static str {

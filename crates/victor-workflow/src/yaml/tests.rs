@@ -78,10 +78,7 @@ fn a_workflow_extends_another_with_nodes_before_and_after() {
       - {id: test, type: agent, goal: y, after: analyze}
 ",
     );
-    assert_eq!(
-        ids(&document, "careful"),
-        ["lint -> analyze", "analyze -> test", "test -> report", "report -> end"]
-    );
+    assert_eq!(ids(&document, "careful"), ["lint -> analyze", "analyze -> test", "test -> report", "report -> end"]);
     let inputs = document.compile("careful", &|_| None).unwrap().inputs;
     assert_eq!(json!(inputs.prepare(&json!(null)).unwrap()), json!({"file": "a.rs", "deep": false}));
     assert_eq!(ids(&document, "base"), ["analyze -> report", "report -> end"]);

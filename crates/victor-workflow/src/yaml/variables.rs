@@ -41,8 +41,9 @@ pub(super) fn readings(node: &Node, decoder: &mut Decoder<'_>) -> Vec<Reading> {
         NodeKind::Hitl(hitl) => reader.template(&hitl.prompt, &[]),
         NodeKind::Tool(tool) => tool.arguments.iter().for_each(|a| reader.shape(a, &[])),
         NodeKind::Team(team) => {
-            reader.template(&team.goal, &[]);
-            team.members.iter().filter_map(|m| m.goal.as_ref()).for_each(|g| reader.template(g, &[]));
+            reader.template(&team.task, &[]);
+            let texts = team.members.iter().flat_map(|m| [&m.goal, &m.system]).flatten();
+            texts.for_each(|text| reader.template(text, &[]));
         }
         NodeKind::Workflow(workflow) => workflow.inputs.iter().for_each(|i| reader.shape(i, &[])),
         NodeKind::Parallel(_) | NodeKind::Passthrough(_) => {}

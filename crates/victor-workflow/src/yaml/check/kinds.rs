@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::super::decode::{Decoder, unknown};
+use super::super::decode::Decoder;
 use super::super::node::{
     ConditionNode, Fallback, HitlNode, HitlType, Node, NodeKind, Operation, ParallelNode, TransformKind, TransformNode,
     WaitFor, says_no,
 };
 use super::super::place::{Place, Source};
-use super::super::team::{Formation, TeamNode};
 use super::graph::unled;
-use crate::expr::{Expr, Kind, same_name};
+use super::team;
+use crate::expr::{Expr, Kind};
 
 /// Checks what a node of its type needs.
 pub(super) fn node(node: &Node, decoder: &mut Decoder<'_>) {
@@ -19,7 +19,7 @@ pub(super) fn node(node: &Node, decoder: &mut Decoder<'_>) {
         NodeKind::Transform(t) => transform(t, decoder),
         NodeKind::Parallel(p) => parallel(p, node.place, decoder),
         NodeKind::Hitl(h) => hitl(h, decoder),
-        NodeKind::Team(t) => team(t, decoder),
+        NodeKind::Team(t) => team::check(t, decoder),
         NodeKind::Tool(t) => mapping(t.arguments.as_ref(), "arguments", decoder),
         NodeKind::Workflow(w) => mapping(w.inputs.as_ref(), "inputs", decoder),
         NodeKind::Agent(a) => {
@@ -182,39 +182,5 @@ fn hitl(node: &HitlNode, decoder: &mut Decoder<'_>) {
             decoder.mistake(fallback.place, format!("the fallback's value {value} is neither `true` nor `false`"));
         }
         _ => {}
-    }
-}
-
-fn team(node: &TeamNode, decoder: &mut Decoder<'_>) {
-    let formation = node.formation.value;
-    let least = formation.least_members();
-    if node.members.len() < least {
-        let message = format!("a {} team has {least} members or more, not {}", formation.name(), node.members.len());
-        decoder.mistake(node.formation.place, message);
-    }
-    for (i, member) in node.members.iter().enumerate() {
-        if node.members[..i].iter().any(|m| same_name(&m.id, &member.id)) {
-            decoder.mistake(member.id.place, format!("two members are called `{}`", member.id.value));
-        }
-    }
-    let keys = [
-        ("lead", node.lead.as_ref().map(|v| v.place), formation == Formation::Hierarchical),
-        ("judge", node.judge.as_ref().map(|v| v.place), formation == Formation::Debate),
-        ("min_agreement", node.min_agreement.as_ref().map(|v| v.place), formation == Formation::Consensus),
-        (
-            "rounds",
-            node.rounds.as_ref().map(|v| v.place),
-            matches!(formation, Formation::Debate | Formation::Consensus | Formation::Reflection | Formation::Flat),
-        ),
-    ];
-    for (key, place, acts) in keys {
-        if let (Some(place), false) = (place, acts) {
-            decoder.mistake(place, format!("a {} team has no `{key}`", formation.name()));
-        }
-    }
-    for name in [&node.lead, &node.judge].into_iter().flatten() {
-        if !node.members.iter().any(|m| same_name(&m.id, name)) {
-            decoder.mistake(name.place, unknown("member", name, node.members.iter().map(|m| m.id.as_str())));
-        }
     }
 }

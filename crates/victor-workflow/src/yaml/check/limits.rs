@@ -45,17 +45,7 @@ fn kinds(node: &Node, decoder: &mut Decoder<'_>) {
             at_least_one(agent.max_tokens.as_ref(), "max_tokens", decoder);
             at_least_one(agent.max_turns.as_ref(), "max_turns", decoder);
         }
-        NodeKind::Team(team) => {
-            range(team.min_agreement.as_ref(), "min_agreement", 0.01..=1.0, "more than 0 and at most 1", decoder);
-            range(team.max_cost.as_ref(), "max_cost", 0.0..=1e6, "US dollars, 0 or more", decoder);
-            range(
-                team.rounds.as_ref().map(|r| At { value: f64::from(r.value), place: r.place }).as_ref(),
-                "rounds",
-                1.0..=50.0,
-                "1 to 50",
-                decoder,
-            );
-        }
+        NodeKind::Team(team) => at_least_one(team.max_turns.as_ref(), "max_turns", decoder),
         NodeKind::Condition(_)
         | NodeKind::Transform(_)
         | NodeKind::Parallel(_)

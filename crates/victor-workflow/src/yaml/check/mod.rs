@@ -4,6 +4,7 @@ pub(super) mod graph;
 mod kinds;
 mod limits;
 mod names;
+mod team;
 
 use super::decode::{Decoder, unknown};
 use super::document::Workflow;

@@ -1,0 +1,161 @@
+//! Where workflows are found: a project's folder, the user's, and those that Victor brings along.
+//!
+//! The first that has a name shadows the others, and that is told. Reading is the caller's: files come in as text.
+
+use std::collections::BTreeMap;
+
+use crate::bundled::BUNDLED;
+use crate::expr::same_name;
+use crate::registry::{Registered, WorkflowRegistry};
+use crate::template::Environment;
+use crate::yaml::{Compiled, Document, Known, Mistakes, load};
+
+/// A workflow file as it was found.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path, as messages name it.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A workflow that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// Its description.
+    pub description: String,
+    /// Where it stands: a file's path, or `bundled`.
+    pub source: String,
+}
+
+/// All workflows that can be named.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    files: Vec<(String, Document)>,
+    /// Files that have mistakes; what stands in them cannot be run.
+    pub broken: Vec<Mistakes>,
+    /// What the user should know: names that are found twice.
+    pub notices: Vec<String>,
+}
+
+impl Library {
+    /// Reads all files. `layers` are folders, the nearest first: the project's, then the user's; the bundled ones come
+    /// last by themselves.
+    #[must_use]
+    pub fn new(layers: &[Vec<SourceFile>], environment: &Environment) -> Self {
+        let mut library = Self::default();
+        for file in layers.iter().flatten() {
+            match load(&file.path, &file.text, environment, &Known::default()) {
+                Ok(document) => library.files.push((file.path.clone(), document)),
+                Err(mistakes) => library.broken.push(mistakes),
+            }
+        }
+        for bundled in BUNDLED {
+            match bundled.document() {
+                Ok(document) => library.files.push(("bundled".to_owned(), document)),
+                Err(mistakes) => library.broken.push(mistakes),
+            }
+        }
+        library.notices = library.shadowed();
+        library
+    }
+
+    /// Adds a file that was named by its path; it comes before all others.
+    ///
+    /// # Errors
+    /// All its mistakes.
+    pub fn add(&mut self, file: &SourceFile, environment: &Environment) -> Result<(), Mistakes> {
+        let document = load(&file.path, &file.text, environment, &Known::default())?;
+        self.files.insert(0, (file.path.clone(), document));
+        Ok(())
+    }
+
+    /// The workflows, each name once, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Found> {
+        let mut found: BTreeMap<String, Found> = BTreeMap::new();
+        for (source, document) in self.files.iter().rev() {
+            for workflow in &document.workflows {
+                let description = workflow.head.description.clone().unwrap_or_default();
+                let entry = Found { name: workflow.name.value.clone(), description, source: source.clone() };
+                found.insert(workflow.name.replace('-', "_"), entry);
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// The file that holds a workflow: the nearest one that has the name, `-` and `_` alike.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(&str, &Document)> {
+        let found = self.files.iter().find(|(_, document)| document.workflow(name).is_some());
+        found.map(|(source, document)| (source.as_str(), document))
+    }
+
+    /// A workflow, ready to run. It may include those of other files.
+    ///
+    /// # Errors
+    /// There is none of this name, or it includes one that is not there, or itself by way of other files.
+    pub fn compile(&self, name: &str) -> Result<Compiled, Mistakes> {
+        self.compile_below(name, &[])
+    }
+
+    fn compile_below(&self, name: &str, open: &[String]) -> Result<Compiled, Mistakes> {
+        let Some((_, document)) = self.find(name) else {
+            let all = self.list();
+            let message = crate::yaml::unknown("workflow", name, all.iter().map(|f| f.name.as_str()));
+            return Err(Mistakes::of("workflows", message));
+        };
+        let way = [open, &[name.replace('-', "_")]].concat();
+        if open.iter().any(|o| same_name(o, name)) {
+            return Err(Mistakes::of("workflows", format!("the workflow includes itself: {}", way.join(" -> "))));
+        }
+        // The inner mistakes say more than that nothing was found.
+        let inner = std::cell::RefCell::new(None);
+        let resolve = |other: &str| match self.compile_below(other, &way) {
+            Ok(compiled) => Some(compiled),
+            Err(mistakes) => {
+                inner.borrow_mut().get_or_insert(mistakes);
+                None
+            }
+        };
+        let compiled = document.compile(name, &resolve);
+        match (compiled, inner.into_inner()) {
+            (Err(outer), Some(Mistakes(mut first))) => {
+                first.extend(outer.0);
+                Err(Mistakes(first))
+            }
+            (compiled, _) => compiled,
+        }
+    }
+
+    /// Puts all workflows that can be compiled into a registry; answers what is wrong with the others.
+    pub fn register(&self, registry: &WorkflowRegistry) -> Vec<Mistakes> {
+        let mut wrong = self.broken.clone();
+        for found in self.list() {
+            match self.compile(&found.name) {
+                Ok(compiled) => registry.insert(registered(&compiled, &found)),
+                Err(mistakes) => wrong.push(mistakes),
+            }
+        }
+        wrong
+    }
+
+    fn shadowed(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        for found in self.list() {
+            let all = self.files.iter().filter(|(_, d)| d.workflow(&found.name).is_some()).map(|(source, _)| source);
+            let others: Vec<&str> = all.skip(1).map(String::as_str).collect();
+            if !others.is_empty() {
+                let (name, source) = (&found.name, &found.source);
+                notices.push(format!("workflow `{name}` of {source} counts, not that of {}", others.join(", ")));
+            }
+        }
+        notices
+    }
+}
+
+fn registered(compiled: &Compiled, found: &Found) -> Registered {
+    compiled.registered(found.source.clone())
+}
