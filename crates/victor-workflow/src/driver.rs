@@ -213,7 +213,7 @@ impl Driver {
                 result = working => result.unwrap_or_else(|_| Err(panicked())),
                 () = stopped => Err(NodeError::cancelled()),
             };
-            Finished { task, generation, result, used: used.get().map(|scope| (scope.used(), scope.cost())) }
+            Finished { task, generation, result, used: used.get().map(|scope| scope.used()) }
         }));
     }
 }

@@ -223,22 +223,22 @@ impl RunScope {
         self.inner.ledger.root().spent()
     }
 
-    /// What this part of the run has used so far.
-    #[must_use]
-    pub fn used(&self) -> Spent {
-        self.inner.ledger.spent()
-    }
-
     /// What it may use at most.
     #[must_use]
     pub fn budget(&self) -> Budget {
         self.inner.budget
     }
 
-    /// This part's cost so far, if the price of every call is known.
+    /// The whole run's cost so far, if the price of every call is known.
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
-        self.inner.ledger.cost()
+        self.inner.ledger.root().cost()
+    }
+
+    /// What this part of the run has used by itself, and what that cost if the price of every call is known.
+    #[must_use]
+    pub fn used(&self) -> (Spent, Option<NanoUsd>) {
+        (self.inner.ledger.spent(), self.inner.ledger.cost())
     }
 
     /// The names of the tools that ran, each once.

@@ -189,7 +189,7 @@ impl<'a> Floor<'a> {
             std::mem::take(&mut *self.record.lock());
         let done = |text| Why { text, ..*Stop::of(Status::Completed).0 };
         let stop = ended.map_or_else(|stop| *stop.0, done);
-        let spent = self.scope.used();
+        let (spent, cost) = self.scope.used();
         let mut tools_used: Vec<String> = Vec::new();
         for tool in contributions.iter().flat_map(|c| &c.tools_used) {
             if !tools_used.contains(tool) {
@@ -208,7 +208,7 @@ impl<'a> Floor<'a> {
             verdict,
             approved,
             usage: spent.usage,
-            cost: self.scope.cost(),
+            cost,
             turns: spent.turns,
             tools_used,
             denied,
@@ -289,11 +289,24 @@ pub(super) fn form(name: &str, properties: Value) -> Arc<OutputSchema> {
 
 fn stop_of(said: Contribution, cause: Option<VictorError>) -> Stop {
     let Contribution { member, status, text, limit, error, .. } = said;
-    let error = error.map(|e| Failure { message: format!("{member}: {}", e.message), ..e });
+    let error = match (error, status) {
+        (Some(e), _) => Some(Failure { message: format!("{member}: {}", e.message), ..e }),
+        (None, Status::Limit) => {
+            let limit = limit.map_or_else(|| "its limit".to_owned(), |l| l.to_string());
+            Some(Failure { code: "LIMIT_EXCEEDED".to_owned(), message: format!("{member} reached {limit}") })
+        }
+        (None, Status::Denied) => {
+            let message = format!("{member} was denied what it needed");
+            Some(Failure { code: "PERMISSION_DENIED".to_owned(), message })
+        }
+        (None, _) => None,
+    };
     let cause = match (cause, &error) {
         (Some(cause), _) => Some(cause),
-        (None, Some(e)) => Some(ConfigurationError::with_code("PROVIDER_ERROR", e.message.clone()).into()),
-        (None, None) => None,
+        (None, Some(e)) if status == Status::Failed => {
+            Some(ConfigurationError::with_code("PROVIDER_ERROR", e.message.clone()).into())
+        }
+        (None, _) => None,
     };
     Stop(Box::new(Why { status, text, limit, error, cause }))
 }

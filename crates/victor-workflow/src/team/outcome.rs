@@ -55,7 +55,8 @@ pub struct TeamOutcome {
     /// The limit that was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// What failed, or which agreement was not reached (`NO_AGREEMENT`, `NOT_APPROVED`).
+    /// Why it did not come to its end: what failed, whose limit was reached, or which agreement was not
+    /// (`NO_AGREEMENT`, `NOT_APPROVED`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     /// From start to end.
@@ -170,13 +171,10 @@ impl TeamOutcome {
         match self.status {
             Status::Completed => Ok(()),
             Status::Cancelled => Err(NodeError::cancelled()),
-            Status::Limit => {
-                let limit = self.limit.map_or_else(|| "used up its rounds".to_owned(), |l| format!("reached {l}"));
-                Err(NodeError::with_code("LIMIT_EXCEEDED", reason(&limit)))
-            }
+            Status::Limit => Err(NodeError::with_code("LIMIT_EXCEEDED", reason("reached a limit"))),
             Status::Denied => {
                 let denied: Vec<_> = self.denied.iter().map(|d| format!("{}: {}", d.tool, d.reason)).collect();
-                let text = format!("the team was denied what it needed ({})", denied.join("; "));
+                let text = format!("{} ({})", reason("was denied what it needed"), denied.join("; "));
                 Err(NodeError::with_code("PERMISSION_DENIED", text))
             }
             _ => Err(self.cause.clone().map_or_else(|| NodeError::new(reason("failed")), NodeError::from)),

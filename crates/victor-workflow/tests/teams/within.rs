@@ -40,7 +40,7 @@ async fn a_teams_part_of_the_budget_ends_with_the_runs() {
         EventKind::ToolResult { output, success, .. } => Some((*success, text_of(output))),
         _ => None,
     });
-    assert_eq!(told.collect::<Vec<_>>(), [(false, "the team ended as limit: ".to_owned())]);
+    assert_eq!(told.collect::<Vec<_>>(), [(false, "the team ended as limit: b reached the turn limit\n".to_owned())]);
     let EventKind::Finished { outcome } = &all.last().unwrap().kind else { panic!("no end") };
     assert_eq!((outcome.status, outcome.turns), (Status::Limit, 1));
 }
