@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,10 +22,11 @@ use victor_core::question::{Interviewer, Question, Reply};
 use victor_core::usage::{NanoUsd, Spent};
 
 use crate::error::{NodeError, WorkflowError};
+use crate::live::LiveRun;
 use crate::machine::{Machine, Noted};
 use crate::node::{Node, NodeCx, NodeOutput, RunContext, Work};
 use crate::runner::{Input, Runner, Told};
-use crate::summary::{RunSummary, status_of};
+use crate::summary::{RunSummary, Used, status_of};
 use crate::task::{Start, TaskId};
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -65,6 +67,8 @@ pub(crate) struct Driver {
     used: Option<(Spent, Option<NanoUsd>)>,
     looks: Option<Pin<Box<Sleep>>>,
     changed: Arc<tokio::sync::Notify>,
+    /// Whether a stop means that the run goes on later.
+    put_down: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -74,7 +78,7 @@ impl Driver {
         writer: Option<Writer>,
         interviewer: Arc<dyn Interviewer>,
         answers: mpsc::Receiver<Answer>,
-        changed: Arc<tokio::sync::Notify>,
+        live: &LiveRun,
     ) -> Self {
         Self {
             context: Arc::new(context),
@@ -91,7 +95,8 @@ impl Driver {
             cancelled: false,
             used: None,
             looks: None,
-            changed,
+            changed: Arc::clone(&live.changed),
+            put_down: Arc::clone(&live.put_down),
         }
     }
 
@@ -129,7 +134,8 @@ impl Driver {
         if writer.wants_snapshot() {
             writer.push_snapshot(machine)?;
         }
-        let summary = RunSummary::of(machine, &self.workflow, scope.spent(), scope.cost(), scope.next_event());
+        let used = Used { spent: scope.spent(), cost: scope.cost(), next_event: scope.next_event() };
+        let summary = RunSummary::of(machine, &self.workflow, writer.begun(), used);
         let json = serde_json::to_string(&summary)
             .map_err(|e| WorkflowError::State(format!("the run's summary has no JSON form: {e}")))?;
         let status = status_of(machine);
@@ -187,6 +193,14 @@ impl Driver {
     fn answered((id, value): Answer, machine: &Machine) -> Option<Input> {
         let (task, _) = machine.questions().find(|(_, question)| question.id == id)?;
         Some(Input::Reply { task, reply: Reply::Answer(value) })
+    }
+
+    /// The run was told to stop: for good, or to be taken up again later.
+    fn stopped(&mut self) -> Result<Input, WorkflowError> {
+        self.cancelled = true;
+        let ends = self.context.scope.runtime().cancelled().now_or_never().is_some();
+        let put_down = ends || self.put_down.load(Ordering::Acquire);
+        if put_down && self.writer.is_some() { Err(WorkflowError::Interrupted) } else { Ok(Input::Cancel) }
     }
 
     /// Whether another process wants the run to end.
@@ -274,8 +288,7 @@ impl Runner for Driver {
             self.flush().await;
         }
         if self.scope().cancellation().is_cancelled() && !self.cancelled {
-            self.cancelled = true;
-            return Ok(Some(Input::Cancel));
+            return self.stopped().map(Some);
         }
         Ok(None)
     }
@@ -326,8 +339,7 @@ impl Runner for Driver {
             self.send_queued(machine)?;
             self.flush().await;
             if cancel.is_cancelled() && !self.cancelled {
-                self.cancelled = true;
-                return Ok(Input::Cancel);
+                return self.stopped();
             }
             let left = until.map(|at| at.since(self.now()));
             let looks = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));

@@ -82,6 +82,10 @@ impl Writer {
         }
     }
 
+    pub(crate) fn begun(&self) -> &Begun {
+        &self.begun
+    }
+
     pub(crate) fn run(&self) -> RunId {
         self.claim.run()
     }
