@@ -195,12 +195,20 @@ impl Driver {
         Some(Input::Reply { task, reply: Reply::Answer(value) })
     }
 
-    /// The run was told to stop: for good, or to be taken up again later.
-    fn stopped(&mut self) -> Result<Input, WorkflowError> {
+    /// Whether the run is to end now, and was not told so before. With its runtime it is only put down, where a journal
+    /// keeps it.
+    fn cancelled(&mut self) -> Result<Option<Input>, WorkflowError> {
+        if self.cancelled || !self.scope().cancellation().is_cancelled() {
+            return Ok(None);
+        }
         self.cancelled = true;
-        let ends = self.context.scope.runtime().cancelled().now_or_never().is_some();
-        let put_down = ends || self.put_down.load(Ordering::Acquire);
-        if put_down && self.writer.is_some() { Err(WorkflowError::Interrupted) } else { Ok(Input::Cancel) }
+        if self.writer.is_some() && self.scope().runtime().cancelled().now_or_never().is_some() {
+            return Err(WorkflowError::ShuttingDown);
+        }
+        if self.writer.is_some() && self.put_down.load(Ordering::Acquire) {
+            return Err(WorkflowError::Interrupted);
+        }
+        Ok(Some(Input::Cancel))
     }
 
     /// Whether another process wants the run to end.
@@ -287,10 +295,7 @@ impl Runner for Driver {
         } else {
             self.flush().await;
         }
-        if self.scope().cancellation().is_cancelled() && !self.cancelled {
-            return self.stopped().map(Some);
-        }
-        Ok(None)
+        self.cancelled()
     }
 
     fn start(&mut self, start: Start, node: Arc<dyn Node>) -> Option<Result<NodeOutput, NodeError>> {
@@ -338,14 +343,16 @@ impl Runner for Driver {
         loop {
             self.send_queued(machine)?;
             self.flush().await;
-            if cancel.is_cancelled() && !self.cancelled {
-                return self.stopped();
+            if let Some(input) = self.cancelled()? {
+                return Ok(input);
             }
             let left = until.map(|at| at.since(self.now()));
             let looks = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
             let shared = self.writer.is_some();
             tokio::select! {
                 biased;
+                // Before the work: what it says once it was cancelled is no result.
+                () = cancel.cancelled(), if !self.cancelled => {}
                 landed = landed(&mut self.writer) => landed?,
                 Some(finished) = self.work.next(), if !self.work.is_empty() => {
                     if let Some(input) = self.finished(finished) {
@@ -364,7 +371,6 @@ impl Runner for Driver {
                     None => answers_open = false,
                 },
                 () = after(left) => return Ok(Input::Time),
-                () = cancel.cancelled(), if !self.cancelled => {}
                 () = looks, if shared && !self.cancelled => {
                     self.looks = None;
                     if self.look().await? {

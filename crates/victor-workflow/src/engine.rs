@@ -226,7 +226,9 @@ impl Work {
         let driven = match driven {
             Ok(driven) => driver.close(&machine).await.map(|()| driven),
             // What was done is kept, so that it is not done again.
-            Err(WorkflowError::Interrupted) => driver.settle(&machine).await.and(Err(WorkflowError::Interrupted)),
+            Err(put_down @ (WorkflowError::ShuttingDown | WorkflowError::Interrupted)) => {
+                driver.settle(&machine).await.and(Err(put_down))
+            }
             Err(e) => Err(e),
         };
         let scope = &driver.context.scope;
@@ -282,7 +284,7 @@ fn finished(
 ) -> (Outcome, Option<VictorError>) {
     let (status, result, failure) = match outcome {
         Ok(o) => (o.status, Some(o.result.clone()), o.error.clone()),
-        Err(WorkflowError::Interrupted) => (RunStatus::Cancelled, None, None),
+        Err(WorkflowError::Interrupted | WorkflowError::ShuttingDown) => (RunStatus::Cancelled, None, None),
         Err(e) => (RunStatus::Failed, None, Some(victor_core::agent::Failure::from(&VictorError::from(e.clone())))),
     };
     let status = match status {

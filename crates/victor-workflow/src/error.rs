@@ -177,7 +177,7 @@ pub enum WorkflowError {
     #[error("the run was interrupted; what was done is kept, and the rest is done when it is resumed")]
     Interrupted,
     /// The runtime is shutting down.
-    #[error("shutting down: no workflow can be started")]
+    #[error("shutting down: no workflow can be started, and those that run are put down until they are resumed")]
     ShuttingDown,
 }
 

@@ -21,7 +21,7 @@ use victor_core::usage::Budget;
 use crate::error::NodeError;
 use crate::route::Route;
 use crate::state::Update;
-use crate::task::Start;
+use crate::task::{Start, TaskId};
 
 /// What a workflow does at one place.
 #[async_trait]
@@ -252,6 +252,12 @@ impl NodeCx {
     #[must_use]
     pub fn answers(&self) -> &[Answered] {
         &self.start.answers
+    }
+
+    /// The piece of work that it does.
+    #[must_use]
+    pub fn task(&self) -> TaskId {
+        self.start.task
     }
 
     /// The node's name.

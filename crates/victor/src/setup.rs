@@ -13,6 +13,7 @@ use victor_core::runtime::{Runtime, RuntimeBuilder};
 use victor_core::usage::{Budget, NanoUsd};
 use victor_store::{Durability, SqliteStore};
 use victor_tools::BuiltinTools;
+use victor_workflow::registry::WorkflowRegistry;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Project, Settings, Sync};
@@ -23,6 +24,7 @@ use crate::keys::Keys;
 use crate::outputs::Outputs;
 use crate::providers::Providers;
 use crate::trust::TrustState;
+use crate::workflows::WorkflowFolders;
 use crate::workspace::{self, Place};
 
 /// What a door wants of a runtime.
@@ -158,6 +160,12 @@ impl Setup {
         Ok(Arc::new(SqliteStore::open(&self.place.home.database(), options)?))
     }
 
+    /// The folders of workflows; nothing is read yet.
+    #[must_use]
+    pub fn workflow_folders(&self) -> Arc<WorkflowFolders> {
+        Arc::new(WorkflowFolders::new(&self.place, &self.options.env))
+    }
+
     /// The system prompt's parts, and a line for each instruction file that is left out.
     ///
     /// # Errors
@@ -204,13 +212,14 @@ impl Setup {
             Save::Off => None,
         };
         if let Some(store) = &store {
-            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _);
+            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
         }
         if let Some(timeout) = self.settings.config.limits.idle_timeout() {
             builder = builder.idle_timeout(timeout);
         }
         let runtime = add(builder).build()?;
         runtime.insert(outputs);
+        runtime.insert(WorkflowRegistry::with_source(self.workflow_folders()));
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {
             runtime.insert(store);

@@ -5,6 +5,7 @@ mod registry;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod workflow;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,9 @@ pub(crate) use registry::{
 };
 
 pub(crate) use serve::{ServeArgs, TokensCommand};
+pub(crate) use workflow::{
+    FollowArgs, GraphFormat, WhichWorkflow, WorkflowCommand, WorkflowResumeArgs, WorkflowRunArgs,
+};
 
 const AFTER_HELP: &str = "\
 Without a command, `victor` is `victor chat`.
@@ -97,6 +101,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Serve the HTTP API
     Serve(ServeArgs),
+    /// Workflows: agents, tools, conditions and people, step by step
+    #[command(subcommand, visible_alias = "workflows")]
+    Workflow(WorkflowCommand),
     /// Saved conversations
     #[command(subcommand, visible_alias = "session")]
     Sessions(SessionsCommand),

@@ -8,8 +8,9 @@ use victor_core::id::{RunId, Timestamp};
 
 use crate::error::NodeError;
 use crate::graph::{Body, Subgraph};
-use crate::record::Begun;
-use crate::state::weight;
+use crate::options::Keeper;
+use crate::record::{Begun, Entry, Record, Settings};
+use crate::state::{Update, weight};
 use crate::task::TaskId;
 use crate::workflow::Workflow;
 
@@ -41,6 +42,25 @@ impl Machine {
             machine.begin_frame(0, now);
         }
         machine
+    }
+
+    /// A run that begins now on this input, and its first record: for runners of one's own.
+    #[must_use]
+    pub fn start(run: RunId, workflow: &Workflow, input: Update, now: Timestamp) -> (Self, Entry) {
+        let begun = Begun {
+            keeper: Keeper::default(),
+            file: None,
+            workflow: workflow.name().to_owned(),
+            hash: workflow.hash().to_owned(),
+            prints: workflow.0.prints.clone(),
+            input,
+            pause_before: Vec::new(),
+            pause_after: Vec::new(),
+            settings: Settings::default(),
+            from: None,
+        };
+        let machine = Self::begin(run, workflow, &begun, now);
+        (machine, Entry { at: now, what: Record::Begun(Box::new(begun)) })
     }
 
     fn begin_frame(&mut self, id: u32, now: Timestamp) {

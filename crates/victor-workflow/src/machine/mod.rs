@@ -136,7 +136,7 @@ impl Machine {
             return None;
         }
         while let Some(id) = self.queues.ready.pop_front() {
-            if let Some(start) = self.start(id, now) {
+            if let Some(start) = self.begin_task(id, now) {
                 self.queues.running += 1;
                 return Some(start);
             }
@@ -144,7 +144,7 @@ impl Machine {
         None
     }
 
-    fn start(&mut self, id: TaskId, now: Timestamp) -> Option<Start> {
+    fn begin_task(&mut self, id: TaskId, now: Timestamp) -> Option<Start> {
         let frame = self.frames.get_mut(&id.frame).filter(|f| f.step == id.step)?;
         let graph = Arc::clone(frame.graph()?);
         let task = frame.tasks.get_mut(id.slot as usize).filter(|t| t.at == At::Ready)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::OnceLock;
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{ErrorKind, UndefinedBehavior, Value};
 
@@ -58,6 +59,9 @@ fn engine() -> &'static minijinja::Environment<'static> {
         engine.set_fuel(Some(FUEL));
         engine.set_recursion_limit(64);
         engine.set_debug(false);
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            engine.set_syntax(syntax);
+        }
         engine.remove_global("debug");
         engine.set_formatter(|out, state, value| {
             use minijinja::value::ValueKind;

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::de::value::{StrDeserializer, U32Deserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
@@ -55,6 +56,13 @@ pub(crate) fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
     fields.get()
 }
 
+/// The keys of a type that must be there.
+fn required<T: JsonSchema>() -> Vec<String> {
+    let schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>();
+    let keys = schema.get("required").and_then(serde_json::Value::as_array);
+    keys.into_iter().flatten().filter_map(|key| key.as_str().map(ToOwned::to_owned)).collect()
+}
+
 /// What decoding needs and finds.
 pub(crate) struct Decoder<'e> {
     environment: &'e Environment,
@@ -82,7 +90,7 @@ impl<'e> Decoder<'e> {
     }
 
     /// Reads a mapping as `T`. `None` if a key that must be there is not, or the node is no mapping; that is noted then.
-    pub(crate) fn mapping<T: DeserializeOwned>(&mut self, node: &Node, others: Others<'_>) -> Option<T> {
+    pub(crate) fn mapping<T: DeserializeOwned + JsonSchema>(&mut self, node: &Node, others: Others<'_>) -> Option<T> {
         let notes = RefCell::new(Notes::default());
         let found = loop {
             let de = De { node, notes: &notes, environment: self.environment, others, flavour: Flavour::Value };
@@ -90,7 +98,7 @@ impl<'e> Decoder<'e> {
                 Ok(value) => break Some(value),
                 Err(e) if e.dropped => {}
                 Err(e) => {
-                    notes.borrow_mut().failure(node, e);
+                    notes.borrow_mut().missing_keys(node, &required::<T>(), e);
                     break None;
                 }
             }
@@ -125,6 +133,16 @@ impl Notes {
             }
         } else if !error.silent {
             self.mistakes.push((error.place.unwrap_or(node.place), error.message));
+        }
+    }
+
+    /// Notes all keys that must be there and are not; serde tells only of the first.
+    fn missing_keys(&mut self, node: &Node, required: &[String], error: Failure) {
+        if error.missing.is_none() {
+            return self.failure(node, error);
+        }
+        for key in required.iter().filter(|key| node.get(key).is_none()) {
+            self.mistakes.push((node.place, format!("`{key}` is missing here")));
         }
     }
 

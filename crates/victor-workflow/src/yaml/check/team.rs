@@ -21,7 +21,8 @@ fn names(node: &TeamNode, decoder: &mut Decoder<'_>) {
         let name = &member.name;
         let fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if !(1..=48).contains(&name.len()) || !name.chars().all(fine) {
-            let message = format!("`{}` is no name for a member: use up to 48 letters, digits, `_` and `-`", name.value);
+            let message =
+                format!("`{}` is no name for a member: use up to 48 letters, digits, `_` and `-`", name.value);
             decoder.mistake(name.place, message);
         }
         if name.as_str() == "nobody" && node.team.value == Formation::Debate {
