@@ -29,6 +29,7 @@ mod stdin;
 mod terminal;
 mod token;
 mod tool;
+mod workflow;
 mod workspace;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ fn command(app: &App, cli: Cli) -> Result<Exit, Failure> {
         Command::Mcp(args) => mcp::mcp(app, args),
         Command::Serve(args) => serve::serve(app, args),
         Command::Tokens(command) => to_end(single()?, token::tokens(app, command)),
+        Command::Workflow(command) => workflow::workflow(app, command),
         Command::Sessions(command) => to_end(single()?, session::sessions(app, command)),
         Command::Providers(command) => to_end(single()?, provider::providers(app, command)),
         Command::Models(command) => to_end(single()?, model::models(app, command)),

@@ -145,7 +145,8 @@ async fn call_tool(
     answer(app, name, &output?, format)
 }
 
-fn approver(app: &App, runtime: &Runtime, flags: &AgentFlags) -> (Arc<dyn Approver>, Questions) {
+/// Who is asked about calls, and where the questions come out.
+pub(crate) fn approver(app: &App, runtime: &Runtime, flags: &AgentFlags) -> (Arc<dyn Approver>, Questions) {
     let (rules, yes) = (runtime.clone(), flags.call.yes);
     let (asking, questions) =
         Questions::new(app.terminal, yes, Arc::new(move || rules.rules()), allow::saver(app.options(flags), runtime));

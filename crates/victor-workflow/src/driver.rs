@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -21,10 +22,11 @@ use victor_core::question::{Interviewer, Question, Reply};
 use victor_core::usage::{NanoUsd, Spent};
 
 use crate::error::{NodeError, WorkflowError};
+use crate::live::LiveRun;
 use crate::machine::{Machine, Noted};
 use crate::node::{Node, NodeCx, NodeOutput, RunContext, Work};
 use crate::runner::{Input, Runner, Told};
-use crate::summary::{RunSummary, status_of};
+use crate::summary::{RunSummary, Used, status_of};
 use crate::task::{Start, TaskId};
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -65,6 +67,8 @@ pub(crate) struct Driver {
     used: Option<(Spent, Option<NanoUsd>)>,
     looks: Option<Pin<Box<Sleep>>>,
     changed: Arc<tokio::sync::Notify>,
+    /// Whether a stop means that the run goes on later.
+    put_down: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -74,7 +78,7 @@ impl Driver {
         writer: Option<Writer>,
         interviewer: Arc<dyn Interviewer>,
         answers: mpsc::Receiver<Answer>,
-        changed: Arc<tokio::sync::Notify>,
+        live: &LiveRun,
     ) -> Self {
         Self {
             context: Arc::new(context),
@@ -91,7 +95,8 @@ impl Driver {
             cancelled: false,
             used: None,
             looks: None,
-            changed,
+            changed: Arc::clone(&live.changed),
+            put_down: Arc::clone(&live.put_down),
         }
     }
 
@@ -129,7 +134,8 @@ impl Driver {
         if writer.wants_snapshot() {
             writer.push_snapshot(machine)?;
         }
-        let summary = RunSummary::of(machine, &self.workflow, scope.spent(), scope.cost(), scope.next_event());
+        let used = Used { spent: scope.spent(), cost: scope.cost(), next_event: scope.next_event() };
+        let summary = RunSummary::of(machine, &self.workflow, writer.begun(), used);
         let json = serde_json::to_string(&summary)
             .map_err(|e| WorkflowError::State(format!("the run's summary has no JSON form: {e}")))?;
         let status = status_of(machine);
@@ -199,6 +205,9 @@ impl Driver {
         if self.writer.is_some() && self.scope().runtime().cancelled().now_or_never().is_some() {
             return Err(WorkflowError::ShuttingDown);
         }
+        if self.writer.is_some() && self.put_down.load(Ordering::Acquire) {
+            return Err(WorkflowError::Interrupted);
+        }
         Ok(Some(Input::Cancel))
     }
 
@@ -226,7 +235,7 @@ impl Driver {
                 result = working => result.unwrap_or_else(|_| Err(panicked())),
                 () = stopped => Err(NodeError::cancelled()),
             };
-            Finished { task, generation, result, used: used.get().map(RunScope::used) }
+            Finished { task, generation, result, used: used.get().map(|scope| scope.used()) }
         }));
     }
 }

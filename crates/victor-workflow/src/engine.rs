@@ -1,5 +1,6 @@
 //! What doors and applications do with workflows: start, look, resume, cancel, list. One value for a runtime.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
@@ -89,18 +90,13 @@ impl Workflows {
         self.launch(Launch { workflow, machine, begun, first: Some(first), options, id, spent: Spent::default() }).await
     }
 
-    /// Where a run stands. Questions whose time is up are brought to their fallback on the way.
+    /// Where a run stands. Nothing is changed by looking: when the time of a question is up, its fallback acts where
+    /// [`tend`](Self::tend) works, and else when the run is resumed.
     ///
     /// # Errors
     /// There is no such run; the journal failed.
     pub async fn status(&self, id: RunId) -> Result<RunState, WorkflowError> {
         let info = self.runtime.journal().info(id).await?;
-        let now = self.runtime.clock().now();
-        let due = info.status == RunStatus::Waiting && info.wake_at.is_some_and(|at| at <= now);
-        if due && self.wake(id).await {
-            let info = self.runtime.journal().info(id).await?;
-            return Ok(self.state_of(&info));
-        }
         Ok(self.state_of(&info))
     }
 
@@ -173,12 +169,12 @@ impl Workflows {
             }
         }
         let (answers, incoming) = mpsc::channel::<Answer>(ANSWERS);
-        let changed = Arc::new(Notify::new());
-        let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed: Arc::clone(&changed) };
-        let listed = self.live.list(id, live);
+        let (changed, put_down) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed, put_down: Arc::clone(&put_down) };
+        let listed = self.live.list(id, live.clone());
         let interviewer = options.interviewer.clone().unwrap_or_else(|| Arc::new(Nobody));
         let context = RunContext { scope, workflow: Arc::clone(&workflow.0.name), session: settings.session };
-        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, changed);
+        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live);
         if !resumed {
             // Whoever is told the run's id finds it in the journal.
             driver.settle(&machine).await?;
@@ -186,7 +182,7 @@ impl Workflows {
         let slot = Slot::default();
         let work = Work { driver, machine, workflow: workflow.clone(), end, slot: Arc::clone(&slot), resumed, listed };
         self.runtime.spawn(work.run());
-        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone()))
+        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
     }
 }
 
@@ -229,10 +225,10 @@ impl Work {
         driver.tidy().await;
         let driven = match driven {
             Ok(driven) => driver.close(&machine).await.map(|()| driven),
-            Err(WorkflowError::ShuttingDown) => match driver.settle(&machine).await {
-                Ok(()) => Err(WorkflowError::ShuttingDown),
-                Err(e) => Err(e),
-            },
+            // What was done is kept, so that it is not done again.
+            Err(put_down @ (WorkflowError::ShuttingDown | WorkflowError::Interrupted)) => {
+                driver.settle(&machine).await.and(Err(put_down))
+            }
             Err(e) => Err(e),
         };
         let scope = &driver.context.scope;
@@ -288,6 +284,7 @@ fn finished(
 ) -> (Outcome, Option<VictorError>) {
     let (status, result, failure) = match outcome {
         Ok(o) => (o.status, Some(o.result.clone()), o.error.clone()),
+        Err(WorkflowError::Interrupted | WorkflowError::ShuttingDown) => (RunStatus::Cancelled, None, None),
         Err(e) => (RunStatus::Failed, None, Some(victor_core::agent::Failure::from(&VictorError::from(e.clone())))),
     };
     let status = match status {
@@ -341,6 +338,8 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
             tools: options.tools.clone(),
             session: options.session.clone(),
         },
+        keeper: options.keeper,
+        file: options.file.clone(),
         from: None,
     }
 }

@@ -155,6 +155,9 @@ pub enum WorkflowError {
     /// The graph is wrong.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
+    /// The workflow's file is wrong.
+    #[error(transparent)]
+    File(#[from] crate::yaml::Mistakes),
     /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -170,6 +173,9 @@ pub enum WorkflowError {
     /// The run is in no state for this.
     #[error("{0}")]
     State(String),
+    /// The run was put down before its end: it goes on when it is resumed.
+    #[error("the run was interrupted; what was done is kept, and the rest is done when it is resumed")]
+    Interrupted,
     /// The runtime is shutting down.
     #[error("shutting down: no workflow can be started, and those that run are put down until they are resumed")]
     ShuttingDown,
@@ -180,11 +186,12 @@ impl WorkflowError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Mistakes(_) => "INVALID_VALUE",
+            Self::Mistakes(_) | Self::File(_) => "INVALID_VALUE",
             Self::Journal(JournalError::NotFound(_)) => "NOT_FOUND",
             Self::Journal(JournalError::Conflict { .. }) | Self::Changed(_) | Self::State(_) => "CONFLICT",
             Self::Journal(_) | Self::Diverged(_) => "INTERNAL",
             Self::Configuration(e) => e.code,
+            Self::Interrupted => "INTERRUPTED",
             Self::ShuttingDown => "SHUTTING_DOWN",
         }
     }

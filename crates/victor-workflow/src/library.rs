@@ -69,6 +69,7 @@ impl Library {
     pub fn add(&mut self, file: &SourceFile, environment: &Environment) -> Result<(), Mistakes> {
         let document = load(&file.path, &file.text, environment, &Known::default())?;
         self.files.insert(0, (file.path.clone(), document));
+        self.notices = self.shadowed();
         Ok(())
     }
 

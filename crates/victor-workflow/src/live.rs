@@ -1,6 +1,7 @@
 //! The runs that this process drives: how they are cancelled and answered from elsewhere in it.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -16,6 +17,8 @@ pub(crate) struct LiveRun {
     pub(crate) answers: mpsc::Sender<Answer>,
     /// Woken after something was written.
     pub(crate) changed: Arc<Notify>,
+    /// Whether a stop means that the run goes on later.
+    pub(crate) put_down: Arc<AtomicBool>,
 }
 
 /// The runs that this process drives.

@@ -33,6 +33,25 @@ pub enum Changed {
     Accept,
 }
 
+/// Who takes a run up again when its process is gone, and has the time of its questions run out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keeper {
+    /// Whoever began it, by resuming it.
+    #[default]
+    Caller,
+    /// Any server that lives in its workspace.
+    Server,
+}
+
+impl Keeper {
+    /// Whether it is the caller.
+    #[must_use]
+    pub fn is_caller(&self) -> bool {
+        *self == Self::Caller
+    }
+}
+
 /// How a run is begun or continued. What is `None` follows the runtime.
 #[derive(Clone, Default)]
 pub struct RunOptions {
@@ -56,6 +75,10 @@ pub struct RunOptions {
     pub session: Option<SessionId>,
     /// Who it belongs to; `None` for the runtime's owner.
     pub owner: Option<String>,
+    /// Who takes it up again.
+    pub keeper: Keeper,
+    /// The file that the workflow came from, where it is not found by its name alone.
+    pub file: Option<String>,
     /// Whether it is journaled.
     pub checkpoints: Checkpoints,
     /// Nodes before which the run is put down, until it is resumed.
@@ -123,6 +146,15 @@ pub struct RunState {
     /// Whether its process is gone: it goes on when it is resumed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
+    /// Who takes it up again when its process is gone.
+    #[serde(default, skip_serializing_if = "Keeper::is_caller")]
+    pub keeper: Keeper,
+    /// The file that its workflow came from, where it is not found by its name alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The folder that it was begun in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
     /// Who it belongs to.
     pub owner: String,
     /// When it was begun.

@@ -15,6 +15,7 @@ use victor_core::usage::Budget;
 use crate::error::NodeError;
 use crate::machine::Machine;
 use crate::node::{Answered, Ask};
+use crate::options::Keeper;
 use crate::route::Send;
 use crate::state::Update;
 use crate::task::TaskId;
@@ -119,6 +120,12 @@ pub struct Begun {
     /// What it may do, kept for when it goes on.
     #[serde(default)]
     pub settings: Settings,
+    /// Who takes it up again when its process is gone.
+    #[serde(default, skip_serializing_if = "Keeper::is_caller")]
+    pub keeper: Keeper,
+    /// The file that the workflow came from, where it is not found by its name alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The run and the place in its journal that it was taken up from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<(RunId, u64)>,

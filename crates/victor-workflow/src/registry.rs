@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::Value;
 use victor_core::error::ConfigurationError;
 
+use crate::error::WorkflowError;
 use crate::workflow::Workflow;
+use crate::yaml::Mistakes;
 
 /// A workflow with what is said of it where it is offered.
 #[derive(Clone, Debug)]
@@ -19,10 +21,50 @@ pub struct Registered {
     pub inputs: Option<Value>,
 }
 
-/// Workflows by name. Names match with `-` and `_` alike. Cloning gives the same registry.
+/// Everything that a registry or a source offers.
 #[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The workflows, by name.
+    pub workflows: Vec<Registered>,
+    /// Files whose workflows cannot be run, with what is wrong with them.
+    pub broken: Vec<Mistakes>,
+    /// What the user should know.
+    pub notices: Vec<String>,
+}
+
+/// Who may name a file that a workflow is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The user themselves, any file.
+    Anywhere,
+    /// Others: only files of the workspace's own folder of workflows.
+    Folder,
+}
+
+/// Workflows that are looked up when they are needed: files, say. It is asked on every look-up, so that what changed
+/// since is seen.
+pub trait WorkflowSource: Send + Sync + 'static {
+    /// The workflow of this name, `-` and `_` alike; `None` if there is none.
+    ///
+    /// # Errors
+    /// There is one, and it has mistakes; or it cannot be read.
+    fn find(&self, name: &str) -> Result<Option<Registered>, WorkflowError>;
+
+    /// The workflow of a file; the file's only one where no name is given.
+    ///
+    /// # Errors
+    /// The file cannot be read or lies out of reach, has mistakes, or has no such workflow.
+    fn open(&self, path: &str, name: Option<&str>, reach: Reach) -> Result<Registered, WorkflowError>;
+
+    /// Everything that it offers.
+    fn list(&self) -> Listing;
+}
+
+/// Workflows by name. Names match with `-` and `_` alike. Cloning gives the same registry.
+#[derive(Clone, Default)]
 pub struct WorkflowRegistry {
     known: Arc<RwLock<BTreeMap<String, Registered>>>,
+    source: Option<Arc<dyn WorkflowSource>>,
 }
 
 impl WorkflowRegistry {
@@ -30,6 +72,11 @@ impl WorkflowRegistry {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A registry that asks a source for what was not put into it.
+    pub fn with_source(source: Arc<dyn WorkflowSource>) -> Self {
+        Self { source: Some(source), ..Self::default() }
     }
 
     /// Puts a workflow in, under its own name; one that had the name before is replaced.
@@ -51,19 +98,61 @@ impl WorkflowRegistry {
     /// The workflow of this name.
     ///
     /// # Errors
-    /// There is none; names the nearest. Code `WORKFLOW_NOT_FOUND`.
-    pub fn get(&self, name: &str) -> Result<Registered, ConfigurationError> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key(name)).cloned().ok_or_else(|| {
-            let names = known.values().map(|r| r.workflow.name());
-            ConfigurationError::unknown("workflow", "WORKFLOW_NOT_FOUND", name, names)
+    /// There is none; names the nearest. Code `WORKFLOW_NOT_FOUND`. Or its file has mistakes.
+    pub fn get(&self, name: &str) -> Result<Registered, WorkflowError> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key(name)).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = self.source.as_ref().map_or(Ok(None), |source| source.find(name))?;
+        found.ok_or_else(|| {
+            let listing = self.list();
+            let names = listing.workflows.iter().map(|r| r.workflow.name());
+            ConfigurationError::unknown("workflow", "WORKFLOW_NOT_FOUND", name, names).into()
         })
+    }
+
+    /// The workflow of a file; the file's only one where no name is given.
+    ///
+    /// # Errors
+    /// The file cannot be read or lies out of reach, has mistakes, or has no such workflow.
+    pub fn open(&self, path: &str, name: Option<&str>, reach: Reach) -> Result<Registered, WorkflowError> {
+        match &self.source {
+            Some(source) => source.open(path, name, reach),
+            None => {
+                let text = format!("no workflow `{path}`: this application reads no workflow files");
+                Err(ConfigurationError::with_code("WORKFLOW_NOT_FOUND", text).into())
+            }
+        }
+    }
+
+    /// What a run began with: the workflow of this name in the file that it came from, where it came from a file.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`open`](Self::open).
+    pub fn again(&self, name: &str, file: Option<&str>) -> Result<Registered, WorkflowError> {
+        match file {
+            Some(file) => self.open(file, Some(name), Reach::Anywhere),
+            None => self.get(name),
+        }
     }
 
     /// All of them, by name.
     #[must_use]
-    pub fn list(&self) -> Vec<Registered> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    pub fn list(&self) -> Listing {
+        let mut listing = self.source.as_ref().map(|source| source.list()).unwrap_or_default();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        listing.workflows.retain(|r| !known.contains_key(&key(r.workflow.name())));
+        listing.workflows.extend(known.values().cloned());
+        listing.workflows.sort_by(|a, b| a.workflow.name().cmp(b.workflow.name()));
+        listing
+    }
+}
+
+impl std::fmt::Debug for WorkflowRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("WorkflowRegistry").field("known", &known.keys()).finish_non_exhaustive()
     }
 }
 

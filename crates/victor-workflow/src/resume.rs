@@ -16,7 +16,7 @@ use crate::engine::{Launch, Workflows};
 use crate::error::WorkflowError;
 use crate::human;
 use crate::machine::{Machine, Noted};
-use crate::options::{Changed, Checkpoint, RunOptions};
+use crate::options::{Changed, Checkpoint, Keeper, RunOptions};
 use crate::record::{Begun, Entry, Record};
 use crate::run::WorkflowRun;
 use crate::summary::RunSummary;
@@ -51,7 +51,7 @@ impl Workflows {
         options: RunOptions,
     ) -> Result<Resumed, WorkflowError> {
         let info = self.runtime.journal().info(id).await?;
-        let workflow = self.registry.get(&info.name)?.workflow;
+        let workflow = self.workflow_of(&info)?;
         self.resume_with(&workflow, id, answers, options).await
     }
 
@@ -70,6 +70,7 @@ impl Workflows {
             return self.deliver(id, answers).await;
         }
         let journal = Arc::clone(self.runtime.journal());
+        self.check_folder(&journal.info(id).await?)?;
         let claim = journal.claim(id, self.runtime.holder()).await?;
         let info = journal.info(id).await?;
         if info.status.is_final() {
@@ -88,6 +89,31 @@ impl Workflows {
         let (spent, next_event) = (summary.spent, summary.next_event);
         let launch = Launch { workflow, machine, begun, first: None, options, id, spent };
         self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
+    }
+
+    /// The workflow that a run began with, as it is now.
+    fn workflow_of(&self, info: &JournalInfo) -> Result<Workflow, WorkflowError> {
+        let file = RunSummary::read(info).file;
+        Ok(self.registry.again(&info.name, file.as_deref())?.workflow)
+    }
+
+    /// A run goes on where it was begun: its tools would work on the wrong files elsewhere.
+    fn check_folder(&self, info: &JournalInfo) -> Result<(), WorkflowError> {
+        if self.is_here(info) {
+            return Ok(());
+        }
+        let folder = info.workspace.as_deref().unwrap_or_default();
+        let text = format!("run {} was begun in {folder} and goes on only there: name it with --workspace", info.id);
+        Err(WorkflowError::State(text))
+    }
+
+    fn is_here(&self, info: &JournalInfo) -> bool {
+        info.workspace.as_deref().is_none_or(|folder| *self.runtime.workspace().root.to_string_lossy() == *folder)
+    }
+
+    /// Whether a server of this workspace looks after a run.
+    fn tends(&self, info: &JournalInfo) -> bool {
+        RunSummary::read(info).keeper == Keeper::Server && self.is_here(info) && self.live.get(info.id).is_none()
     }
 
     /// Gives the answers to the machine; time and pauses go on.
@@ -186,7 +212,7 @@ impl Workflows {
     /// There is no such run; its journal does not fit the registered workflow.
     pub async fn get_state(&self, id: RunId) -> Result<Value, WorkflowError> {
         let info = self.runtime.journal().info(id).await?;
-        let workflow = self.registry.get(&info.name)?.workflow;
+        let workflow = self.workflow_of(&info)?;
         self.get_state_with(&workflow, id).await
     }
 
@@ -225,7 +251,7 @@ impl Workflows {
     /// There is no such run, workflow or point; the workflow has changed.
     pub async fn replay_from(&self, id: RunId, seq: u64, options: RunOptions) -> Result<WorkflowRun, WorkflowError> {
         let info = self.runtime.journal().info(id).await?;
-        let workflow = self.registry.get(&info.name)?.workflow;
+        let workflow = self.workflow_of(&info)?;
         self.replay_from_with(&workflow, id, seq, options).await
     }
 
@@ -259,8 +285,8 @@ impl Workflows {
         self.launch(Launch { workflow, machine, begun, first, options, id: new, spent }).await
     }
 
-    /// Takes up all runs whose process is gone. For a server, when it starts. Tells which were taken up, and which
-    /// could not be, and why.
+    /// Takes up the runs of this workspace that a server keeps and whose process is gone. For a server, when it starts.
+    /// Tells which were taken up, and which could not be, and why.
     ///
     /// # Errors
     /// The journal failed.
@@ -268,7 +294,7 @@ impl Workflows {
         let filter = JournalFilter { status: vec![RunStatus::Running], limit: usize::MAX, ..JournalFilter::default() };
         let mut taken = Vec::new();
         for info in self.runtime.journal().list(&filter).await? {
-            if info.holder.is_some() || self.live.get(info.id).is_some() {
+            if info.holder.is_some() || !self.tends(&info) {
                 continue;
             }
             let options = RunOptions { interviewer: Some(Arc::new(AskLater)), ..RunOptions::default() };
@@ -293,7 +319,8 @@ impl Workflows {
         }
     }
 
-    /// Brings the questions of waiting runs whose time is up to their fallback; tells how long until the next.
+    /// Brings the questions of waiting runs that a server keeps to their fallback when their time is up; tells how long
+    /// until the next.
     pub async fn tend_once(&self) -> Duration {
         let filter = JournalFilter { status: vec![RunStatus::Waiting], limit: usize::MAX, ..JournalFilter::default() };
         let Ok(waiting) = self.runtime.journal().list(&filter).await else { return WATCH };
@@ -301,9 +328,9 @@ impl Workflows {
         let mut next = WATCH;
         for info in waiting {
             match info.wake_at {
-                Some(at) if at <= now => drop(self.wake(info.id).await),
-                Some(at) => next = next.min(at.since(now)),
-                None => {}
+                Some(at) if at <= now && self.tends(&info) => drop(self.wake(info.id).await),
+                Some(at) if at > now => next = next.min(at.since(now)),
+                Some(_) | None => {}
             }
         }
         next.max(Duration::from_millis(10))

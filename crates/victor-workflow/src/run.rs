@@ -1,6 +1,7 @@
 //! A run of a workflow under way: its events, and what it comes to. Dropping it cancels the run.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -25,11 +26,12 @@ pub struct WorkflowRun {
     events: Run,
     slot: Slot,
     runtime: Runtime,
+    put_down: Arc<AtomicBool>,
 }
 
 impl WorkflowRun {
-    pub(crate) fn new(id: RunId, events: Run, slot: Slot, runtime: Runtime) -> Self {
-        Self { id, events, slot, runtime }
+    pub(crate) fn new(id: RunId, events: Run, slot: Slot, runtime: Runtime, put_down: Arc<AtomicBool>) -> Self {
+        Self { id, events, slot, runtime, put_down }
     }
 
     /// The run: `workflow_id` in the doors.
@@ -40,6 +42,13 @@ impl WorkflowRun {
 
     /// Cancels the run; its last events still come.
     pub fn cancel(&self) {
+        self.events.cancel();
+    }
+
+    /// Puts the run down, to be resumed later: what works is stopped and is done again then. A run without a journal is
+    /// cancelled. Its last events still come.
+    pub fn interrupt(&self) {
+        self.put_down.store(true, Ordering::Release);
         self.events.cancel();
     }
 

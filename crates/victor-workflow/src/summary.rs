@@ -9,7 +9,8 @@ use victor_core::question::Question;
 use victor_core::usage::{NanoUsd, Spent};
 
 use crate::machine::{End, Machine};
-use crate::options::RunState;
+use crate::options::{Keeper, RunState};
+use crate::record::Begun;
 use crate::workflow::Workflow;
 
 /// The summary of a run in its journal.
@@ -33,11 +34,16 @@ pub(crate) struct RunSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<NanoUsd>,
     pub(crate) next_event: u64,
+    #[serde(skip_serializing_if = "Keeper::is_caller")]
+    pub(crate) keeper: Keeper,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<String>,
 }
 
 impl RunSummary {
     /// What a machine comes to.
-    pub(crate) fn of(machine: &Machine, workflow: &Workflow, spent: Spent, cost: Option<NanoUsd>, next: u64) -> Self {
+    pub(crate) fn of(machine: &Machine, workflow: &Workflow, begun: &Begun, used: Used) -> Self {
+        let Used { spent, cost, next_event } = used;
         let (result, error) = match machine.end() {
             Some(End::Completed) => (Some(workflow.0.result(&machine.state())), None),
             Some(End::Failed(failure)) => (None, Some(failure.clone())),
@@ -54,7 +60,9 @@ impl RunSummary {
             paused: if ended { Vec::new() } else { machine.paused() },
             spent,
             cost,
-            next_event: next,
+            next_event,
+            keeper: begun.keeper,
+            file: begun.file.clone(),
         }
     }
 
@@ -62,6 +70,13 @@ impl RunSummary {
     pub(crate) fn read(info: &JournalInfo) -> Self {
         Self::deserialize(&info.summary).unwrap_or_default()
     }
+}
+
+/// What a run has used so far, and the place of its next event.
+pub(crate) struct Used {
+    pub(crate) spent: Spent,
+    pub(crate) cost: Option<NanoUsd>,
+    pub(crate) next_event: u64,
 }
 
 /// Where a machine stands.
@@ -93,6 +108,9 @@ impl RunState {
             waiting: summary.waiting,
             paused: summary.paused,
             interrupted,
+            keeper: summary.keeper,
+            file: summary.file,
+            workspace: info.workspace.clone(),
             owner: info.owner.clone(),
             created_at: info.created_at,
             updated_at: info.updated_at,

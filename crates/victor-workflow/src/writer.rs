@@ -81,6 +81,10 @@ impl Writer {
         }
     }
 
+    pub(crate) fn begun(&self) -> &Begun {
+        &self.begun
+    }
+
     pub(crate) fn run(&self) -> RunId {
         self.claim.run()
     }

@@ -16,7 +16,7 @@ use victor_workflow::Workflows;
 use victor_workflow::graph::StateGraph;
 use victor_workflow::human::HumanNode;
 use victor_workflow::node::{Fallback, NodeOutput};
-use victor_workflow::options::{Changed, RunOptions};
+use victor_workflow::options::{Changed, RunOptions, Keeper};
 use victor_workflow::resume::Resumed;
 use victor_workflow::workflow::Workflow;
 
@@ -118,8 +118,8 @@ async fn a_waiting_run_survives_its_process_and_goes_on_with_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_is_up_when_somebody_looks_or_a_server_tends() {
-    for look in [true, false] {
+async fn time_is_up_where_a_server_tends_the_runs_that_it_keeps() {
+    for keeper in [Keeper::Server, Keeper::Caller] {
         let journal = MemoryJournal::default();
         let workflow = {
             let mut graph = StateGraph::new("gate");
@@ -130,11 +130,14 @@ async fn time_is_up_when_somebody_looks_or_a_server_tends() {
         let runtime = runtime_on(&journal);
         let workflows = Workflows::of(&runtime);
         workflows.registry().add(workflow.clone());
-        let id = workflows.start(&workflow, json!({}), later()).await.unwrap().outcome().await.unwrap().workflow_id;
+        let options = RunOptions { keeper, ..later() };
+        let id = workflows.start(&workflow, json!({}), options).await.unwrap().outcome().await.unwrap().workflow_id;
         assert_eq!(workflows.status(id).await.unwrap().status, RunStatus::Waiting);
         tokio::time::advance(Duration::from_secs(86_500)).await;
-        if !look {
-            workflows.tend_once().await;
+        workflows.tend_once().await;
+        if keeper == Keeper::Caller {
+            assert_eq!(workflows.status(id).await.unwrap().status, RunStatus::Waiting, "it is its caller's");
+            workflows.resume(id, vec![], later()).await.unwrap().detach();
         }
         let mut state = workflows.status(id).await.unwrap();
         while state.status != RunStatus::Completed {

@@ -61,6 +61,12 @@ impl Home {
         self.root.join("trust.yaml")
     }
 
+    /// The folder of the user's own workflows.
+    #[must_use]
+    pub fn workflows(&self) -> PathBuf {
+        self.root.join("workflows")
+    }
+
     /// The sessions.
     #[must_use]
     pub fn database(&self) -> PathBuf {

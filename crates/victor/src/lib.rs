@@ -42,6 +42,8 @@ mod setup;
 mod state_file;
 pub mod tokens;
 mod trust;
+pub mod workflow;
+mod workflows;
 mod workspace;
 
 pub use clock::SystemClock;
@@ -64,7 +66,8 @@ pub use victor_macros::Tool;
 pub use victor_providers::{Credentials, ProviderSettings};
 pub use victor_store::SqliteStore;
 pub use victor_tools::{BuiltinTools, compose, undo};
-pub use victor_workflow::team;
+pub use victor_workflow::{RunWorkflow, Workflows, team};
+pub use workflows::WorkflowFolders;
 
 pub use agent::{Agent, AgentSpec, Chat, Outcome, Profile, Run, Status};
 pub use error::{ConfigurationError, ProviderError, ToolError, VictorError};

@@ -16,6 +16,7 @@ use victor_core::usage::{Budget, NanoUsd};
 use victor_mcp::client::{ServerConfig, Servers};
 use victor_store::{Durability, SqliteStore};
 use victor_tools::{BuiltinTools, FileResources, GitResources};
+use victor_workflow::registry::WorkflowRegistry;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Project, Settings, Sync};
@@ -30,6 +31,7 @@ use crate::outputs::Outputs;
 use crate::prompts::Prompts;
 use crate::providers::Providers;
 use crate::trust::TrustState;
+use crate::workflows::WorkflowFolders;
 use crate::workspace::{self, Place};
 
 /// What a door wants of a runtime.
@@ -218,6 +220,12 @@ impl Setup {
         Ok(Arc::new(SqliteStore::open(&self.place.home.database(), options)?))
     }
 
+    /// The folders of workflows; nothing is read yet.
+    #[must_use]
+    pub fn workflow_folders(&self) -> Arc<WorkflowFolders> {
+        Arc::new(WorkflowFolders::new(&self.place, &self.options.env))
+    }
+
     /// The system prompt's parts, and a line for each instruction file that is left out.
     ///
     /// # Errors
@@ -271,7 +279,7 @@ impl Setup {
             Save::Off => None,
         };
         if let Some(store) = &store {
-            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _);
+            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
         }
         if self.reach == Reach::Machine {
             builder = builder.hook(Arc::new(Airgap));
@@ -290,6 +298,7 @@ impl Setup {
         git.attach(&runtime);
         runtime.insert(outputs);
         runtime.insert(servers);
+        runtime.insert(WorkflowRegistry::with_source(self.workflow_folders()));
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {
             runtime.insert(store);

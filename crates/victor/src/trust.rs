@@ -11,6 +11,7 @@ use victor_core::error::ConfigurationError;
 use crate::config::document::{LIMIT, strict};
 use crate::home::Home;
 use crate::platform::{self, Content, Links};
+use crate::workflows;
 
 /// The folder's files that can widen what Victor does: folder, name.
 const FILES: [(&str, &str); 3] = [(".victor", "config.yaml"), ("", ".mcp.json"), (".victor", "init.md")];
@@ -143,6 +144,9 @@ struct Saved {
     /// The hash of the files that the user was asked about and does not trust, by folder.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     declined: BTreeMap<PathBuf, String>,
+    /// The hash of the workflows that are trusted, by folder.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    workflows: BTreeMap<PathBuf, String>,
 }
 
 /// How much the user trusts these files of the folder `root` (canonical).
@@ -165,7 +169,17 @@ pub(crate) fn trust(home: &Home, root: &Path, files: &ProjectFiles) -> Result<()
     let mut saved = load(home)?;
     saved.folders.insert(root.to_owned(), files.hash());
     saved.declined.remove(root);
+    match workflows::hash(root) {
+        Some((hash, _)) => saved.workflows.insert(root.to_owned(), hash),
+        None => saved.workflows.remove(root),
+    };
     save(home, &saved)
+}
+
+/// Whether the user trusts the workflows of the folder `root` (canonical), whose hash is `now`.
+pub(crate) fn trusts_workflows(home: &Home, root: &Path, now: impl FnOnce() -> Option<String>) -> bool {
+    let saved = load(home).ok().and_then(|saved| saved.workflows.get(root).cloned());
+    saved.is_some_and(|saved| now().is_some_and(|now| now == saved))
 }
 
 /// Remembers that the user does not trust these files of the folder `root` (canonical), so that nobody asks again.
@@ -181,7 +195,7 @@ pub(crate) fn decline(home: &Home, root: &Path, files: &ProjectFiles) -> Result<
 pub(crate) fn untrust(home: &Home, root: &Path) -> Result<bool, ConfigurationError> {
     let _lock = home.lock()?;
     let mut saved = load(home)?;
-    let was = saved.folders.remove(root).is_some();
+    let was = saved.folders.remove(root).is_some() | saved.workflows.remove(root).is_some();
     if was {
         save(home, &saved)?;
     }

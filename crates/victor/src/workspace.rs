@@ -8,6 +8,7 @@ use victor_core::sandbox::Workspace;
 use crate::env::Env;
 use crate::home::Home;
 use crate::trust::{self, ProjectFiles, TrustState};
+use crate::workflows;
 
 /// The root of a workspace that does not exist: nothing lies below it, and nothing can be made there.
 const NOWHERE: &str = "/nonexistent";
@@ -75,6 +76,13 @@ impl Place {
         let was = trust::untrust(&self.home, &self.root)?;
         self.trust = trust::state(&self.home, &self.root, &self.files)?;
         Ok(was)
+    }
+
+    /// How many workflow files the folder brings along, and whether they are trusted as they are now.
+    #[must_use]
+    pub fn workflows(&self) -> (usize, bool) {
+        let count = workflows::hash(&self.root).map_or(0, |(_, count)| count);
+        (count, count > 0 && workflows::trusts(&self.home, &self.root, self.trust))
     }
 
     /// The folder's own files that wait for trust, relative to it.

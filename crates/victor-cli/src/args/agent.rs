@@ -156,7 +156,7 @@ pub(super) fn temperature(text: &str) -> Result<f64, String> {
     number(text, 0.0, 2.0)
 }
 
-fn dollars(text: &str) -> Result<f64, String> {
+pub(super) fn dollars(text: &str) -> Result<f64, String> {
     number(text.strip_prefix('$').unwrap_or(text), 0.0, 1e9)
 }
 

@@ -6,6 +6,7 @@ mod registry;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod workflow;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,9 @@ pub(crate) use registry::{
 };
 
 pub(crate) use serve::{ServeArgs, TokensCommand};
+pub(crate) use workflow::{
+    FollowArgs, GraphFormat, WhichWorkflow, WorkflowCommand, WorkflowResumeArgs, WorkflowRunArgs,
+};
 
 const AFTER_HELP: &str = "\
 Without a command, `victor` is `victor chat`.
@@ -101,6 +105,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Serve MCP clients, or manage MCP servers
     Mcp(McpArgs),
+    /// Workflows: agents, tools, conditions and people, step by step
+    #[command(subcommand, visible_alias = "workflows")]
+    Workflow(WorkflowCommand),
     /// Saved conversations
     #[command(subcommand, visible_alias = "session")]
     Sessions(SessionsCommand),

@@ -8,6 +8,7 @@ use victor_core::id::{RunId, Timestamp};
 
 use crate::error::NodeError;
 use crate::graph::{Body, Subgraph};
+use crate::options::Keeper;
 use crate::record::{Begun, Entry, Record, Settings};
 use crate::state::{Update, weight};
 use crate::task::TaskId;
@@ -47,6 +48,8 @@ impl Machine {
     #[must_use]
     pub fn start(run: RunId, workflow: &Workflow, input: Update, now: Timestamp) -> (Self, Entry) {
         let begun = Begun {
+            keeper: Keeper::default(),
+            file: None,
             workflow: workflow.name().to_owned(),
             hash: workflow.hash().to_owned(),
             prints: workflow.0.prints.clone(),

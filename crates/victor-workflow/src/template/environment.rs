@@ -4,19 +4,38 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The variables that `${NAME}` may name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// Why there are none, where that has a reason.
+    withheld: Option<&'static str>,
+}
 
 impl Environment {
+    /// No variables, for a reason that is told where one is needed.
+    #[must_use]
+    pub fn withheld(reason: &'static str) -> Self {
+        Self { withheld: Some(reason), ..Self::default() }
+    }
+
+    /// What to say of a variable that is needed and not there.
+    pub(crate) fn lacks(&self, name: &str) -> String {
+        match self.withheld {
+            Some(reason) => format!("`${{{name}}}`: {reason}"),
+            None => not_set(name),
+        }
+    }
+
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, withheld: None }
     }
 }
 

@@ -243,7 +243,7 @@ impl Document {
     #[must_use]
     pub fn missing_environment(&self, workflow: &str) -> Vec<String> {
         let told =
-            |(place, name): &(String, String)| format!("{place}: {}", crate::template::environment::not_set(name));
+            |(place, name): &(String, String)| format!("{place}: {}", self.environment.lacks(name));
         self.missing.get(workflow).into_iter().flatten().map(told).collect()
     }
 }

@@ -190,7 +190,8 @@ transparent_schema!(At Source);
 
 impl Mistakes {
     /// A mistake that stands at no line.
-    pub(crate) fn of(file: &str, message: String) -> Self {
+    #[must_use]
+    pub fn of(file: &str, message: String) -> Self {
         Self(vec![Mistake { file: file.to_owned(), line: 0, column: 0, message }])
     }
 }
