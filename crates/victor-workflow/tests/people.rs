@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::{Value, json};
 use support::{run, run_with, runtime_on, seen};
 use victor_core::journal::RunStatus;
@@ -176,7 +177,7 @@ async fn gates_in_parallel_branches_are_asked_once_each_under_stable_ids() {
     let workflows = Workflows::of(&runtime_on(&journal));
     let mut run = workflows.start(&workflow, json!({}), later()).await.unwrap();
     let mut asked = Vec::new();
-    while let Some(event) = futures::StreamExt::next(&mut run).await {
+    while let Some(event) = run.next().await {
         if let victor_core::event::EventKind::Question { question } = event.kind {
             asked.push(question.id);
         }
@@ -192,6 +193,11 @@ async fn gates_in_parallel_branches_are_asked_once_each_under_stable_ids() {
         let outcome = run.outcome().await.unwrap();
         assert_eq!(outcome.waiting.iter().map(|q| q.id.as_str()).collect::<Vec<_>>(), open);
     }
+    let events: Vec<_> = workflows.events(id, 0).map(Result::unwrap).collect().await;
+    let kinds: Vec<_> =
+        events.iter().map(|e| serde_json::to_value(e).unwrap()["type"].as_str().unwrap().to_owned()).collect();
+    let expected = "workflow_started node question question answered node answered node node finished";
+    assert_eq!(kinds.join(" "), expected);
     let state = workflows.status(id).await.unwrap();
     assert_eq!(state.result, Some(json!({"left": true, "right": true, "seen": ["end"]})));
     let history = workflows.history(id).await.unwrap();
