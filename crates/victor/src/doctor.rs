@@ -12,9 +12,9 @@ use victor_core::request::CallCx;
 use crate::config::Settings;
 use crate::env::Env;
 use crate::home::Home;
-use crate::mcp;
 #[cfg(feature = "local")]
 use crate::local::{self, State, size};
+use crate::mcp;
 use crate::platform;
 use crate::setup::{Options, Setup};
 use crate::trust::TrustState;

@@ -25,8 +25,8 @@ use crate::guard::HomeGuard;
 use crate::instructions::{Instructions, Surroundings};
 use crate::keys::Keys;
 use crate::limits::{self, Airgap, Reach};
-use crate::nowhere::Unplaced;
 use crate::mcp;
+use crate::nowhere::Unplaced;
 use crate::outputs::Outputs;
 use crate::prompts::Prompts;
 use crate::providers::Providers;
@@ -279,7 +279,8 @@ impl Setup {
             Save::Off => None,
         };
         if let Some(store) = &store {
-            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
+            builder =
+                builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
         }
         if self.reach == Reach::Machine {
             builder = builder.hook(Arc::new(Airgap));

@@ -103,7 +103,6 @@ pub(crate) enum McpCommand {
     },
 }
 
-
 /// `victor mcp install`.
 #[derive(Args)]
 pub(crate) struct InstallArgs {

@@ -56,7 +56,11 @@ fn is_file(text: &str) -> bool {
 }
 
 /// The workflow that is meant, and its file where it is not found by its name alone.
-fn find(app: &App, registry: &WorkflowRegistry, which: &WhichWorkflow) -> Result<(Registered, Option<String>), Failure> {
+fn find(
+    app: &App,
+    registry: &WorkflowRegistry,
+    which: &WhichWorkflow,
+) -> Result<(Registered, Option<String>), Failure> {
     if !is_file(&which.workflow) {
         if which.name.is_some() {
             return Err(Failure::usage("--name says which workflow of a file; name the file, or leave --name out"));
