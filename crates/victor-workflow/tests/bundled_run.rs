@@ -97,3 +97,13 @@ async fn approval_gate_carries_out_only_what_was_allowed() {
     assert_eq!(nobody.error.unwrap().code, "ABORTED");
     assert_eq!(nobody.result, Value::Null);
 }
+
+#[tokio::test]
+async fn debate_ends_with_the_judges_word() {
+    let verdict = json!({"winner": "against", "reason": "it costs too much", "answer": "No."});
+    let replies = [json!("yes 1"), json!("no 1"), json!("yes 2"), json!("no 2"), verdict];
+    let outcome = run("debate", json!({"question": "Rewrite it?"}), &replies, &[]).await;
+    assert_eq!(outcome.error, None);
+    assert_eq!(outcome.result["verdict"]["verdict"]["winner"], "against", "{}", outcome.result);
+    assert_eq!(outcome.result["report"], "# Rewrite it?\n\nNo.");
+}
