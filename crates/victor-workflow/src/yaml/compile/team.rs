@@ -41,7 +41,7 @@ pub(super) fn step(node: &Node, team: &TeamNode, shared: Shared<'_>) -> Result<S
         Ok::<_, String>(Texts { goal, system })
     });
     Ok(Step {
-        spec: spec(team),
+        spec: spec(team, shared.mode),
         task: template(&team.task.value)?,
         texts: texts.collect::<Result<_, _>>()?,
         mode: shared.mode,
@@ -50,11 +50,11 @@ pub(super) fn step(node: &Node, team: &TeamNode, shared: Shared<'_>) -> Result<S
     })
 }
 
-fn spec(team: &TeamNode) -> TeamSpec {
+fn spec(team: &TeamNode, mode: Option<Mode>) -> TeamSpec {
     let seat = |name: &At<String>| Seat::Member(name.value.clone());
     TeamSpec {
         team: team.team.value,
-        members: team.members.iter().map(member).collect(),
+        members: team.members.iter().map(|m| member(m, mode)).collect(),
         task: team.task.value.clone(),
         lead: team.lead.as_ref().map(seat),
         judge: team.judge.as_ref().map(seat),
@@ -66,7 +66,7 @@ fn spec(team: &TeamNode) -> TeamSpec {
     }
 }
 
-fn member(member: &Member) -> MemberSpec {
+fn member(member: &Member, mode: Option<Mode>) -> MemberSpec {
     MemberSpec {
         name: member.name.value.clone(),
         role: member.role.clone(),
@@ -79,7 +79,7 @@ fn member(member: &Member) -> MemberSpec {
         temperature: value(member.temperature.as_ref()),
         max_tokens: value(member.max_tokens.as_ref()),
         tools: member.tools.as_ref().map(|names| names.0.iter().map(|n| n.value.clone()).collect()),
-        mode: value(member.mode.as_ref()),
+        mode: narrowest(value(member.mode.as_ref()), mode),
         max_turns: value(member.max_turns.as_ref()),
         token_budget: value(member.token_budget.as_ref()),
     }
