@@ -44,7 +44,7 @@ pub(crate) fn serve(app: &App, args: McpServe) -> Result<Exit, Failure> {
     crate::to_end(crate::threads()?, async {
         app.tell(&mcp_server::strangers(&door).await?);
         match http {
-            None => stdio(host, door).await,
+            None => Box::pin(stdio(host, door)).await,
             Some(address) => over_http(&host, &door, address).await,
         }
     })
