@@ -158,3 +158,43 @@ fn a_chat_ends_with_its_terminal_wherever_it_stands() {
     terminal.shows("Trust it?");
     terminal.vanishes();
 }
+
+#[test]
+fn a_server_asks_its_user_and_prompts_are_completed() {
+    let (bench, server) =
+        (Bench::new(), ModelServer::start([Reply::call("s__ask", json!({})), Reply::text("Welcome.")]));
+    let configuration = json!({"mcpServers": {"s": {"command": built("mcp_server"), "args": ["good"]}},
+        "permissions": {"allow": ["s__*"]}});
+    std::fs::write(bench.home().join("config.yaml"), configuration.to_string()).unwrap();
+    let Some(terminal) = Terminal::open(&bench, &server, "elicits") else { return };
+    terminal.shows("/help");
+    terminal.type_line("Ask me");
+    terminal.shows("Who is there?");
+    terminal.shows("Answer it?");
+    terminal.tmux(&["send-keys", "Enter"]);
+    terminal.shows("Your name:");
+    terminal.type_line("Ada");
+    terminal.shows("sure:");
+    terminal.type_line("y");
+    terminal.shows("Welcome.");
+    terminal.tmux(&["send-keys", "-l", "/s:"]);
+    terminal.tmux(&["send-keys", "Tab"]);
+    terminal.shows("/s:greet");
+    terminal.tmux(&["send-keys", "C-c"]);
+    terminal.type_line("/quit");
+    terminal.ends();
+    let requests = server.finish();
+    let said = requests[1].messages().iter().find(|m| m["role"] == "tool").unwrap()["content"].to_string();
+    assert!(said.contains("accept") && said.contains("Ada") && said.contains("true"), "{said}");
+}
+
+#[test]
+fn what_nobody_can_answer_is_declined() {
+    let (bench, server) = (Bench::new(), ModelServer::start([Reply::call("s__ask", json!({})), Reply::text("Bye.")]));
+    let configuration = json!({"mcpServers": {"s": {"command": built("mcp_server"), "args": ["good"]}}});
+    std::fs::write(bench.home().join("config.yaml"), configuration.to_string()).unwrap();
+    assert!(bench.with_model(&server, &["run", "hi", "--yes"]).output().unwrap().status.success());
+    let requests = server.finish();
+    let said = requests[1].messages().iter().find(|m| m["role"] == "tool").unwrap()["content"].to_string();
+    assert!(said.contains("decline"), "{said}");
+}

@@ -37,10 +37,27 @@ fn main() {
         })),
         _ => {}
     }
+    // The call that waits for its user's answer.
+    let mut asked = None;
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
         let (method, id) = (message["method"].as_str().unwrap_or_default(), message["id"].clone());
+        if id == "question" && method.is_empty() {
+            if let Some(call) = asked.take() {
+                let content = json!([{"type": "text", "text": message["result"].to_string()}]);
+                send(&json!({"jsonrpc": "2.0", "id": call, "result": {"content": content}}));
+            }
+            continue;
+        }
+        if message["params"]["name"] == "ask" {
+            asked = Some(id);
+            let form = json!({"type": "object", "required": ["name"], "properties": {
+                "name": {"type": "string", "title": "Your name"}, "sure": {"type": "boolean"}}});
+            let params = json!({"message": "Who is there?", "requestedSchema": form});
+            send(&json!({"jsonrpc": "2.0", "id": "question", "method": "elicitation/create", "params": params}));
+            continue;
+        }
         if id.is_null() {
             if method == "notifications/cancelled" {
                 eprintln!("cancelled");
@@ -84,7 +101,7 @@ fn answer(behaviour: &str, method: &str, id: &Value, params: &Value) {
         "ping" => json!({}),
         "tools/list" if behaviour == "endless" => json!({"tools": [tool("echo")], "nextCursor": "more"}),
         "tools/list" if behaviour == "liar" => json!({"tools": lies()}),
-        "tools/list" => json!({"tools": (["echo", "fail", "env", "picture", "slow", "misbehave"].map(tool))}),
+        "tools/list" => json!({"tools": (["echo", "fail", "env", "picture", "slow", "ask", "misbehave"].map(tool))}),
         "tools/call" => return call(behaviour, id, params),
         "resources/list" => json!({"resources": [{"uri": "note://today", "name": "today"}]}),
         "resources/templates/list" => json!({"resourceTemplates": []}),

@@ -25,8 +25,15 @@ pub(crate) async fn login(app: &App, name: &str) -> Result<Exit, Failure> {
     note("open this address in a browser on this machine, and log in there:");
     line(login.url())?;
     login.finish().await.map_err(|e| Failure::failed(e.to_string()))?;
-    note(format!("logged in; `victor mcp test {name}` shows what it has"));
-    Ok(Exit::Done)
+    let tested = servers.test(name).await;
+    servers.close().await;
+    match tested {
+        Some(Err(why)) => Err(Failure::failed(format!("logged in, but {why}"))),
+        Some(Ok(_)) | None => {
+            note(format!("logged in; `victor mcp test {name}` shows what it has"));
+            Ok(Exit::Done)
+        }
+    }
 }
 
 /// Forgets the login.
