@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use victor::http::{HttpDoor, Listener, Times, Tls};
 use victor::server::{Exposure, ServeFlags, Serving};
-use victor::{Setup, SqliteStore};
+use victor::{Setup, SqliteStore, Workflows};
 
 use crate::app::App;
 use crate::args::{AgentFlags, ServeArgs};
@@ -51,6 +51,7 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
     if let Some(tls) = &tls {
         listener = listener.with_tls(tls.clone());
     }
+    let workflows = Workflows::of(&runtime);
     let door = HttpDoor::new(runtime, serving.config.clone())?;
     let mut signals = Signals::new().map_err(|e| Failure::failed(format!("signals cannot be waited for: {e}")))?;
     let address = listener.address().map_err(|e| unbound(&serving, &e))?;
@@ -66,6 +67,7 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
             }
             Ok(Exit::Done)
         }
+        () = victor::workflow::tend(&workflows) => Ok(Exit::Done),
         () = signals.twice(tls.as_ref(), end, &serving) => Ok(Exit::Interrupted),
     }
 }

@@ -16,7 +16,7 @@ use victor_workflow::Workflows;
 use victor_workflow::graph::StateGraph;
 use victor_workflow::human::HumanNode;
 use victor_workflow::node::{Fallback, NodeOutput};
-use victor_workflow::options::{Changed, RunOptions, Keeper};
+use victor_workflow::options::{Changed, Keeper, RunOptions};
 use victor_workflow::resume::Resumed;
 use victor_workflow::workflow::Workflow;
 

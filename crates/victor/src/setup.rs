@@ -212,7 +212,8 @@ impl Setup {
             Save::Off => None,
         };
         if let Some(store) = &store {
-            builder = builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
+            builder =
+                builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
         }
         if let Some(timeout) = self.settings.config.limits.idle_timeout() {
             builder = builder.idle_timeout(timeout);

@@ -6,7 +6,6 @@ mod input;
 mod lines;
 mod run;
 mod runs;
-mod schedules;
 mod show;
 
 use victor::WorkflowFolders;
@@ -35,7 +34,6 @@ pub(crate) fn workflow(app: &App, command: WorkflowCommand) -> Result<Exit, Fail
         WorkflowCommand::Cancel { id, format } => to_end(single()?, runs::cancel(app, &id, format)),
         WorkflowCommand::Show { which, format } => show::show(app, &which, format),
         WorkflowCommand::Graph { which, format, json } => show::graph(app, &which, format, json),
-        WorkflowCommand::Schedules(format) => to_end(single()?, schedules::list(app, format)),
     }
 }
 
@@ -56,7 +54,11 @@ fn is_file(text: &str) -> bool {
 }
 
 /// The workflow that is meant, and its file where it is not found by its name alone.
-fn find(app: &App, registry: &WorkflowRegistry, which: &WhichWorkflow) -> Result<(Registered, Option<String>), Failure> {
+fn find(
+    app: &App,
+    registry: &WorkflowRegistry,
+    which: &WhichWorkflow,
+) -> Result<(Registered, Option<String>), Failure> {
     if !is_file(&which.workflow) {
         if which.name.is_some() {
             return Err(Failure::usage("--name says which workflow of a file; name the file, or leave --name out"));

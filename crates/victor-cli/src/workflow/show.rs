@@ -118,7 +118,9 @@ pub(super) async fn validate(app: &App, files: &[PathBuf], format: Format) -> Re
                     line(format!("{shown}: correct ({})", harmless_line(&names.join(", "))))?;
                 }
                 let warnings: Vec<Value> = document.warnings.iter().map(mistake).collect();
-                told.push(json!({"file": shown, "valid": true, "workflows": names, "mistakes": [], "warnings": warnings}));
+                told.push(
+                    json!({"file": shown, "valid": true, "workflows": names, "mistakes": [], "warnings": warnings}),
+                );
             }
             Err(e) => {
                 wrong = true;

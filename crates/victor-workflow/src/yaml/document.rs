@@ -242,8 +242,7 @@ impl Document {
     /// What a run of a workflow lacks in its environment: a message for each variable.
     #[must_use]
     pub fn missing_environment(&self, workflow: &str) -> Vec<String> {
-        let told =
-            |(place, name): &(String, String)| format!("{place}: {}", self.environment.lacks(name));
+        let told = |(place, name): &(String, String)| format!("{place}: {}", self.environment.lacks(name));
         self.missing.get(workflow).into_iter().flatten().map(told).collect()
     }
 }
