@@ -22,6 +22,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/local-model.md",
     "docs/mcp.md",
     "docs/mcp-client.md",
+    "docs/workflows-running.md",
     "docs/choosing-a-door.md",
     "docs/migration.md",
     "docs/troubleshooting.md",

@@ -89,6 +89,15 @@ fn a_team_delegates_reviews_and_votes() {
 }
 
 #[test]
+fn a_workflow_waits_for_its_gate_and_an_agent_finds_nobody_to_ask() {
+    let out = run("workflow", vec![]);
+    assert_eq!(
+        out,
+        "gate: Release it?\n{\"version\":2,\"notes\":\"Version 2\",\"gate\":true,\"published\":true}\nSome(\"ABORTED\")\n"
+    );
+}
+
+#[test]
 fn an_application_nests_the_http_api_beside_its_own_routes() {
     use std::io::BufRead as _;
     let (bench, server) = (Bench::new(), ModelServer::options().lenient().start_with(|_| Reply::text("Nested.")));

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use victor::http::{HttpDoor, Listener, Times, Tls};
 use victor::mcp_server::{self, McpServer, Questions};
 use victor::server::{Exposure, ServeFlags, Serving};
-use victor::{Setup, SqliteStore};
+use victor::{Setup, SqliteStore, Workflows};
 
 use crate::app::App;
 use crate::args::{AgentFlags, ServeArgs};
@@ -48,6 +48,7 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
     let store = runtime.get::<Arc<SqliteStore>>().ok_or_else(|| Failure::failed("there is no store to serve from"))?;
     let serving = setup.serving(Arc::clone(&store), flags).await?;
     let mut door = HttpDoor::new(runtime.clone(), serving.config.clone())?;
+    let workflows = Workflows::of(&runtime);
     let mut mcp = None;
     if serving.mcp {
         let server = mcp_server::door(Arc::new(runtime), &app.env, Questions::Client, None)?;
@@ -55,7 +56,10 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
         door = mcp_server::behind(&server, door);
         mcp = Some(server);
     }
-    listen(&serving, door, mcp.as_ref()).await
+    tokio::select! {
+        exit = listen(&serving, door, mcp.as_ref()) => exit,
+        () = victor::workflow::tend(&workflows) => Ok(Exit::Done),
+    }
 }
 
 /// Serves a door until a signal, with the MCP door that stands behind it.

@@ -14,6 +14,7 @@ use victor_core::runtime::Runtime;
 use crate::approvals::Approvals;
 use crate::config::Config;
 use crate::endpoint::{Endpoint, behind};
+use crate::feeds::Feeds;
 use crate::gate::Gate;
 use crate::idempotency::Repeats;
 use crate::meters::Meters;
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) cors: Option<CorsLayer>,
     pub(crate) meters: Meters,
     pub(crate) runs: Runs,
+    pub(crate) feeds: Feeds,
     pub(crate) approvals: Arc<Approvals>,
     pub(crate) repeats: Repeats,
     pub(crate) turns: Turns,
@@ -62,6 +64,7 @@ impl Door {
             cors: config.cors.as_ref().map(gate::cors_layer).transpose()?,
             meters: Meters::default(),
             runs: Runs::new(Arc::clone(runtime.clock())),
+            feeds: Feeds::default(),
             approvals: Arc::default(),
             repeats: Repeats::default(),
             turns: Turns::default(),

@@ -159,7 +159,9 @@ impl From<VictorError> for ApiError {
 impl From<ConfigurationError> for ApiError {
     fn from(e: ConfigurationError) -> Self {
         let status = match e.code {
-            "NOT_FOUND" | "PROVIDER_NOT_FOUND" | "MODEL_NOT_FOUND" | "TOOL_NOT_FOUND" => StatusCode::NOT_FOUND,
+            "NOT_FOUND" | "PROVIDER_NOT_FOUND" | "MODEL_NOT_FOUND" | "TOOL_NOT_FOUND" | "WORKFLOW_NOT_FOUND" => {
+                StatusCode::NOT_FOUND
+            }
             "CONFLICT" => StatusCode::CONFLICT,
             "SHUTTING_DOWN" | "PROVIDER_NOT_CONFIGURED" => StatusCode::SERVICE_UNAVAILABLE,
             "PROVIDER_ERROR" => StatusCode::BAD_GATEWAY,

@@ -10,6 +10,7 @@ mod config;
 mod door;
 mod endpoint;
 mod error;
+mod feeds;
 mod gate;
 mod idempotency;
 pub mod listener;

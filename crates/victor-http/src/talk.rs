@@ -354,7 +354,7 @@ impl Attachment {
     }
 }
 
-fn overloaded(door: &Door) -> ApiError {
+pub(crate) fn overloaded(door: &Door) -> ApiError {
     let message = format!("{} runs are under way, as many as this server takes; come back later", door.config.max_runs);
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message).after(Duration::from_secs(1))
 }

@@ -1,5 +1,6 @@
 //! Workflows: graphs of agents, tools, conditions and people, in YAML or in Rust, run with checkpoints.
 
+pub use crate::workflows::tend;
 pub use victor_core::journal::{JournalError, JournalFilter, RunStatus};
 pub use victor_core::question::{AskLater, Interviewer, Nobody, Question, QuestionKind, Reply};
 pub use victor_workflow::draw::Drawing;

@@ -13,7 +13,7 @@ fn the_command_line_is_sound() {
 
 #[test]
 fn singular_and_plural_names_both_work() {
-    for name in ["sessions", "providers", "models", "tools", "profiles", "keys"] {
+    for name in ["workflows", "sessions", "providers", "models", "tools", "profiles", "keys"] {
         for name in [name, name.strip_suffix('s').unwrap()] {
             assert!(parse(&format!("victor {name} list --json")).is_ok(), "{name}");
         }

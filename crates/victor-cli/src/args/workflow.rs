@@ -75,9 +75,6 @@ pub(crate) enum WorkflowCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The schedules of the configuration, and when they ran and will run
-    #[command(visible_alias = "schedule")]
-    Schedules(Format),
 }
 
 /// A workflow by its name or file.

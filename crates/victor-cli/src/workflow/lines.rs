@@ -1,6 +1,6 @@
 //! A run of a workflow as lines: one for each node that ends, with its time, tokens and cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -26,8 +26,10 @@ pub(super) enum View {
 pub(super) struct Lines {
     terminal: Terminal,
     spinner: Spinner,
-    /// The nodes that work, with their kinds.
-    working: BTreeMap<String, String>,
+    /// The nodes that work.
+    working: BTreeSet<String>,
+    /// The kinds of the nodes that began.
+    kinds: BTreeMap<String, String>,
 }
 
 impl View {
@@ -35,7 +37,12 @@ impl View {
         if json {
             return Self::Json;
         }
-        Self::Lines(Lines { terminal, spinner: Spinner::new(terminal.stderr), working: BTreeMap::new() })
+        Self::Lines(Lines {
+            terminal,
+            spinner: Spinner::new(terminal.stderr),
+            working: BTreeSet::new(),
+            kinds: BTreeMap::new(),
+        })
     }
 
     /// An event of the run, but not its last.
@@ -88,14 +95,15 @@ impl Lines {
             EventKind::Node { node, status, kind, duration_ms, usage, cost, error, .. } => {
                 let name = event.path.iter().map(String::as_str).chain([&**node]).collect::<Vec<_>>().join("/");
                 if *status == NodeStatus::Started {
-                    let kind = kind.as_deref().unwrap_or("node").to_owned();
-                    self.working.insert(name, kind);
+                    self.kinds.insert(name.clone(), format!(" ({})", kind.as_deref().unwrap_or("node")));
+                    self.working.insert(name);
                 } else {
-                    let kind = self.working.remove(&name).unwrap_or_default();
+                    self.working.remove(&name);
+                    let kind = self.kinds.get(&name).map_or("", String::as_str);
                     let told = error.as_ref().map(|e| e.message.as_str());
                     let figures = figures(*duration_ms, *usage, *cost);
                     self.spinner.hide();
-                    note(self.node(*status, &format!("{name} ({kind})"), told, &figures));
+                    note(self.node(*status, &format!("{name}{kind}"), told, &figures));
                 }
             }
             EventKind::Question { question } => {
@@ -125,7 +133,7 @@ impl Lines {
             self.spinner.hide();
             return;
         }
-        self.spinner.show(&self.working.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+        self.spinner.show(&self.working.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
     }
 }
 

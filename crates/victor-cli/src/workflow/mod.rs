@@ -6,7 +6,6 @@ mod input;
 mod lines;
 mod run;
 mod runs;
-mod schedules;
 mod show;
 
 use victor::WorkflowFolders;
@@ -35,7 +34,6 @@ pub(crate) fn workflow(app: &App, command: WorkflowCommand) -> Result<Exit, Fail
         WorkflowCommand::Cancel { id, format } => to_end(single()?, runs::cancel(app, &id, format)),
         WorkflowCommand::Show { which, format } => show::show(app, &which, format),
         WorkflowCommand::Graph { which, format, json } => show::graph(app, &which, format, json),
-        WorkflowCommand::Schedules(format) => to_end(single()?, schedules::list(app, format)),
     }
 }
 

@@ -7,10 +7,12 @@ mod lists;
 mod runs;
 mod status;
 mod tools;
+mod workflows;
 
 use crate::endpoint::Endpoint;
 
 pub(crate) use status::Seen;
+pub(crate) use workflows::WorkflowStatus;
 
 /// All endpoints.
 pub(crate) fn table() -> Vec<Endpoint> {
@@ -18,6 +20,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         chat::endpoints(),
         conversations::endpoints(),
         runs::endpoints(),
+        workflows::endpoints(),
         tools::endpoints(),
         lists::endpoints(),
         status::endpoints(),

@@ -1,6 +1,7 @@
 //! Workflows of the project, of the user, and those that Victor brings along: found when they are needed.
 
 mod files;
+mod tend;
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ use crate::home::Home;
 use crate::platform::Links;
 use crate::trust::{self, TrustState};
 use crate::workspace::Place;
+pub use tend::tend;
+
 use files::{Stamp, folder, read, stamps};
 
 /// Where a project has its workflows.
