@@ -17,14 +17,14 @@ use victor_core::usage::Spent;
 use crate::driver::{Answer, Driver};
 use crate::error::WorkflowError;
 use crate::live::{Listed, Live, LiveRun};
-use crate::machine::{End, Machine};
+use crate::machine::{End, Machine, too_large};
 use crate::node::RunContext;
 use crate::options::{Checkpoints, RunOptions, RunState, WorkflowOutcome};
 use crate::record::{Begun, Entry, Record, Settings};
 use crate::registry::WorkflowRegistry;
 use crate::run::{Slot, WorkflowRun};
 use crate::runner::{Driven, Runner, Told, drive};
-use crate::state::Update;
+use crate::state::{Update, weight};
 use crate::summary::status_of;
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -80,6 +80,7 @@ impl Workflows {
         options: RunOptions,
     ) -> Result<WorkflowRun, WorkflowError> {
         let input = workflow.prepare(json(serde_json::to_value(input))?)?;
+        check_size(workflow, &input)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
         let begun = begun(workflow, input, &options);
         let id = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
@@ -347,6 +348,16 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
 
 fn json(input: Result<Value, serde_json::Error>) -> Result<Value, ConfigurationError> {
     input.map_err(|e| ConfigurationError::new(format!("the input of the workflow has no JSON form: {e}")))
+}
+
+/// What is too large is not even journaled.
+fn check_size(workflow: &Workflow, input: &Update) -> Result<(), ConfigurationError> {
+    let most = workflow.0.limits.max_state_bytes;
+    let size: usize = input.iter().map(|(key, value)| key.len() + weight(value)).sum();
+    match size > most {
+        true => Err(ConfigurationError::with_code("TOO_LARGE", too_large(size, most).message)),
+        false => Ok(()),
+    }
 }
 
 fn check_names<'a>(workflow: &Workflow, names: impl Iterator<Item = &'a String>) -> Result<(), ConfigurationError> {
