@@ -218,7 +218,7 @@ pub(crate) fn begun(
 }
 
 /// What is told of a record.
-fn told(noted: Noted) -> Option<Told> {
+pub(crate) fn told(noted: Noted) -> Option<Told> {
     let Noted { entry, path, iteration, attempt, began, question } = noted;
     let (node, status, error) = match entry.what {
         Record::Done { node, .. } => (node, NodeStatus::Completed, None),
