@@ -77,7 +77,7 @@ async fn a_person_answers_on_the_spot_and_a_wrong_answer_is_asked_again() {
         || HumanNode::new(QuestionKind::Choice, |cx| Ok(format!("x is {}", cx.state()["x"]))).options(["red", "blue"]);
     let (outcome, says) = ask(vec![Reply::Answer(json!("bleu")), Reply::Answer(json!("blue"))], choice()).await;
     assert_eq!(outcome.result["q"], "blue");
-    let asked = says.2.lock().unwrap();
+    let asked = says.2.lock().unwrap().clone();
     assert_eq!(asked.len(), 2);
     assert_eq!((asked[0].prompt.as_str(), &asked[0].options), ("x is 1", &vec!["red".to_owned(), "blue".to_owned()]));
     let (outcome, _) = ask(vec![Reply::Answer(json!("green"))], choice()).await;
