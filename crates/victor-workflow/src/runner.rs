@@ -103,7 +103,8 @@ const ASKED_AGAIN: u32 = 3;
 /// The runner failed: what was recorded stays, and the run can be driven on later.
 pub async fn drive<R: Runner>(machine: &mut Machine, runner: &mut R) -> Result<Driven, WorkflowError> {
     let mut misfits = 0;
-    let noted = machine.catch_up(runner.now());
+    // What has become due since it was last driven, and what was left to be recorded then.
+    let noted = machine.tick(runner.now());
     keep(machine, runner, noted)?;
     loop {
         match machine.next(runner.now()) {
@@ -217,7 +218,7 @@ pub(crate) fn begun(
 }
 
 /// What is told of a record.
-fn told(noted: Noted) -> Option<Told> {
+pub(crate) fn told(noted: Noted) -> Option<Told> {
     let Noted { entry, path, iteration, attempt, began, question } = noted;
     let (node, status, error) = match entry.what {
         Record::Done { node, .. } => (node, NodeStatus::Completed, None),

@@ -63,7 +63,7 @@ impl Machine {
         self.queues.asking.push_back(id);
     }
 
-    /// Time has gone on.
+    /// Time has gone on. Records too what was left to be recorded when a process ended.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Noted> {
         let mut noted = Vec::new();
         while let Some((at, id)) = self.queues.timers.first().copied() {
@@ -93,13 +93,6 @@ impl Machine {
             self.note(Record::Continued, now, &mut noted);
             self.close(now, &mut noted);
         }
-        noted
-    }
-
-    /// Records what was left to be recorded when the process ended.
-    pub fn catch_up(&mut self, now: Timestamp) -> Vec<Noted> {
-        let mut noted = Vec::new();
-        self.close(now, &mut noted);
         noted
     }
 

@@ -24,6 +24,7 @@ use crate::record::Entry;
 use crate::runner::Told;
 use crate::task::{Start, TaskId};
 
+pub(crate) use frame::too_large;
 use frame::{At, Frame};
 
 /// What the runner has to do next.
