@@ -44,9 +44,13 @@ pub fn path_with_pip(bench: &Bench, package: &Path) -> String {
     std::env::join_paths(all).expect("a path").into_string().expect("a path")
 }
 
-/// A GGUF file of this many bytes that holds no weights: it can be fetched, checked and removed, not run.
+/// A GGUF file of this many bytes that names its kind and holds no weights: it can be fetched, checked and removed, not
+/// run.
 #[must_use]
 pub fn hollow(bytes: usize) -> Vec<u8> {
-    let head = b"GGUF\x03\0\0\0".iter().copied().chain([0; 16]);
-    head.chain((0..=u8::MAX).cycle()).take(bytes).collect()
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    // Version 3, no tensors, one entry of metadata of the type 8, a text.
+    let head = [b"GGUF\x03\0\0\0".as_slice(), &0_u64.to_le_bytes(), &1_u64.to_le_bytes()].concat();
+    let entry = [text("general.architecture"), 8_u32.to_le_bytes().to_vec(), text("llama")].concat();
+    head.into_iter().chain(entry).chain((0..=u8::MAX).cycle()).take(bytes).collect()
 }

@@ -140,6 +140,10 @@ async fn a_file_that_is_no_model_says_so() {
 #[test]
 fn scratch_dump() {
     for (kind, name) in [(Kind::Llama, "llama"), (Kind::Qwen2, "qwen2"), (Kind::Qwen3, "qwen3")] {
-        crate::tiny::write(std::path::Path::new(&format!("/work/wt/models/tiny-{name}.gguf")), kind, candle_core::quantized::GgmlDType::Q8_0);
+        crate::tiny::write(
+            std::path::Path::new(&format!("/work/wt/models/tiny-{name}.gguf")),
+            kind,
+            candle_core::quantized::GgmlDType::Q8_0,
+        );
     }
 }
