@@ -19,6 +19,15 @@ pub struct SourceFile {
     pub text: String,
 }
 
+/// The files of one folder, and what `${NAME}` in them may name.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    /// The files.
+    pub files: Vec<SourceFile>,
+    /// The environment; empty for a folder that is not trusted.
+    pub environment: Environment,
+}
+
 /// A workflow that was found.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -44,9 +53,9 @@ impl Library {
     /// Reads all files. `layers` are folders, the nearest first: the project's, then the user's; the bundled ones come
     /// last by themselves.
     #[must_use]
-    pub fn new(layers: &[Vec<SourceFile>], environment: &Environment) -> Self {
+    pub fn new(layers: &[Layer]) -> Self {
         let mut library = Self::default();
-        for file in layers.iter().flatten() {
+        for (file, environment) in layers.iter().flat_map(|l| l.files.iter().map(|f| (f, &l.environment))) {
             match load(&file.path, &file.text, environment, &Known::default()) {
                 Ok(document) => library.files.push((file.path.clone(), document)),
                 Err(mistakes) => library.broken.push(mistakes),

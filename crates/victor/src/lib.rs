@@ -34,6 +34,7 @@ mod setup;
 mod state_file;
 pub mod tokens;
 mod trust;
+pub mod workflows;
 mod workspace;
 
 pub use clock::SystemClock;
@@ -56,6 +57,7 @@ pub use victor_macros::Tool;
 pub use victor_providers::{Credentials, ProviderSettings};
 pub use victor_store::SqliteStore;
 pub use victor_tools::{BuiltinTools, compose, undo};
+pub use victor_workflow as workflow;
 pub use victor_workflow::team;
 
 pub use agent::{Agent, AgentSpec, Chat, Outcome, Profile, Run, Status};
