@@ -58,8 +58,8 @@ fn the_nearest_workflow_counts_and_that_is_told() {
         ".victor/workflows/review.yaml",
         "workflows:\n  code-review: {description: Ours, nodes: [{id: a, type: workflow, workflow: helper}]}\n",
     );
-    let user = file("/home/u/helper.yaml", "workflows: {helper: {nodes: [{id: a, type: passthrough}]}}");
-    let broken = file("/home/u/broken.yaml", "workflows: {}");
+    let user = file("/home/me/helper.yaml", "workflows: {helper: {nodes: [{id: a, type: passthrough}]}}");
+    let broken = file("/home/me/broken.yaml", "workflows: {}");
     let library = Library::new(&[layer(vec![own]), layer(vec![user, broken])]);
     assert_eq!(library.find("code_review").unwrap().0, ".victor/workflows/review.yaml");
     let found = library.list();
