@@ -102,9 +102,8 @@ impl Journal for SqliteStore {
 
     async fn request_cancel(&self, id: RunId) -> Result<(), JournalError> {
         let asked = self.write(move |conn| {
-            let changed = conn
-                .prepare_cached("UPDATE journals SET cancel = 1 WHERE id = ?1")?
-                .execute([id.to_string()])?;
+            let changed =
+                conn.prepare_cached("UPDATE journals SET cancel = 1 WHERE id = ?1")?.execute([id.to_string()])?;
             if changed == 0 { Err(missing(id)) } else { Ok(()) }
         });
         Ok(asked.await?)
@@ -220,9 +219,10 @@ fn refused(conn: &Connection, run: RunId, claim: Release, expected: u64) -> Resu
         .optional()?;
     Ok(match row {
         None => missing(run),
-        Some((last, Some(nonce), _)) if nonce == claim.nonce() => {
-            write::conflict(&run, format!("someone who wrote record {last} of it (expected to be the last: {expected})"))
-        }
+        Some((last, Some(nonce), _)) if nonce == claim.nonce() => write::conflict(
+            &run,
+            format!("someone who wrote record {last} of it (expected to be the last: {expected})"),
+        ),
         Some((_, _, Some(holder))) => write::conflict(&run, holder),
         Some(_) => write::conflict(&run, "nobody, and this claim of it has ended"),
     })

@@ -189,6 +189,19 @@ impl Driver {
         Some(Input::Reply { task, reply: Reply::Answer(value) })
     }
 
+    /// Whether the run is to end now, and was not told so before. With its runtime it is only put down, where a journal
+    /// keeps it.
+    fn cancelled(&mut self) -> Result<Option<Input>, WorkflowError> {
+        if self.cancelled || !self.scope().cancellation().is_cancelled() {
+            return Ok(None);
+        }
+        self.cancelled = true;
+        if self.writer.is_some() && self.scope().runtime().cancelled().now_or_never().is_some() {
+            return Err(WorkflowError::ShuttingDown);
+        }
+        Ok(Some(Input::Cancel))
+    }
+
     /// Whether another process wants the run to end.
     async fn look(&mut self) -> Result<bool, WorkflowError> {
         let Some(writer) = &self.writer else { return Ok(false) };
@@ -273,11 +286,7 @@ impl Runner for Driver {
         } else {
             self.flush().await;
         }
-        if self.scope().cancellation().is_cancelled() && !self.cancelled {
-            self.cancelled = true;
-            return Ok(Some(Input::Cancel));
-        }
-        Ok(None)
+        self.cancelled()
     }
 
     fn start(&mut self, start: Start, node: Arc<dyn Node>) -> Option<Result<NodeOutput, NodeError>> {
@@ -325,15 +334,16 @@ impl Runner for Driver {
         loop {
             self.send_queued(machine)?;
             self.flush().await;
-            if cancel.is_cancelled() && !self.cancelled {
-                self.cancelled = true;
-                return Ok(Input::Cancel);
+            if let Some(input) = self.cancelled()? {
+                return Ok(input);
             }
             let left = until.map(|at| at.since(self.now()));
             let looks = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
             let shared = self.writer.is_some();
             tokio::select! {
                 biased;
+                // Before the work: what it says once it was cancelled is no result.
+                () = cancel.cancelled(), if !self.cancelled => {}
                 landed = landed(&mut self.writer) => landed?,
                 Some(finished) = self.work.next(), if !self.work.is_empty() => {
                     if let Some(input) = self.finished(finished) {
@@ -352,7 +362,6 @@ impl Runner for Driver {
                     None => answers_open = false,
                 },
                 () = after(left) => return Ok(Input::Time),
-                () = cancel.cancelled(), if !self.cancelled => {}
                 () = looks, if shared && !self.cancelled => {
                     self.looks = None;
                     if self.look().await? {

@@ -229,6 +229,10 @@ impl Work {
         driver.tidy().await;
         let driven = match driven {
             Ok(driven) => driver.close(&machine).await.map(|()| driven),
+            Err(WorkflowError::ShuttingDown) => match driver.settle(&machine).await {
+                Ok(()) => Err(WorkflowError::ShuttingDown),
+                Err(e) => Err(e),
+            },
             Err(e) => Err(e),
         };
         let scope = &driver.context.scope;

@@ -171,7 +171,7 @@ pub enum WorkflowError {
     #[error("{0}")]
     State(String),
     /// The runtime is shutting down.
-    #[error("shutting down: no workflow can be started")]
+    #[error("shutting down: no workflow can be started, and those that run are put down until they are resumed")]
     ShuttingDown,
 }
 

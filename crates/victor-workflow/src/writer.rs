@@ -49,10 +49,9 @@ struct SnapshotEntry<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename = "snapshot")]
-struct SnapshotRecord<'a> {
-    machine: &'a Machine,
-    begun: &'a Begun,
+#[serde(rename_all = "snake_case")]
+enum SnapshotRecord<'a> {
+    Snapshot { machine: &'a Machine, begun: &'a Begun },
 }
 
 impl Writer {
@@ -100,7 +99,7 @@ impl Writer {
 
     /// Queues all of the machine as one record: what is read back begins there.
     pub(crate) fn push_snapshot(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
-        let what = SnapshotRecord { machine, begun: &self.begun };
+        let what = SnapshotRecord::Snapshot { machine, begun: &self.begun };
         let json = serde_json::to_string(&SnapshotEntry { at: self.clock.now(), what }).map_err(unwritable)?;
         (self.since_snapshot, self.snapshot_size) = (0, json.len());
         self.queue("snapshot", json);

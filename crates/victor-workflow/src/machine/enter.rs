@@ -8,8 +8,9 @@ use victor_core::id::{RunId, Timestamp};
 
 use crate::error::NodeError;
 use crate::graph::{Body, Subgraph};
-use crate::record::Begun;
-use crate::state::weight;
+use crate::record::{Begun, Entry, Record, Settings};
+use crate::runner::begun;
+use crate::state::{Update, weight};
 use crate::task::TaskId;
 use crate::workflow::Workflow;
 
@@ -41,6 +42,23 @@ impl Machine {
             machine.begin_frame(0, now);
         }
         machine
+    }
+
+    /// A run that begins now on this input, and its first record: for runners of one's own.
+    #[must_use]
+    pub fn start(run: RunId, workflow: &Workflow, input: Update, now: Timestamp) -> (Self, Entry) {
+        let begun = Begun {
+            workflow: workflow.name().to_owned(),
+            hash: workflow.hash().to_owned(),
+            prints: workflow.0.prints.clone(),
+            input,
+            pause_before: Vec::new(),
+            pause_after: Vec::new(),
+            settings: Settings::default(),
+            from: None,
+        };
+        let machine = Self::begin(run, workflow, &begun, now);
+        (machine, Entry { at: now, what: Record::Begun(Box::new(begun)) })
     }
 
     fn begin_frame(&mut self, id: u32, now: Timestamp) {
@@ -88,11 +106,21 @@ impl Machine {
                 if let Some(at) = deadline {
                     self.queues.timers.insert((at, id));
                 }
+                self.tell_entered(id);
                 self.begin_frame(number, now);
             }
             Ok(None) => {}
             Err(error) => self.broken(id, error),
         }
+    }
+
+    fn tell_entered(&mut self, id: TaskId) {
+        let (Some(frame), Some(task), Some(spec)) = (self.frames.get(&id.frame), self.task(id), self.spec(id)) else {
+            return;
+        };
+        let (path, node) = (Arc::clone(&frame.path), Arc::clone(&spec.name));
+        let told = begun(path, node, spec.kind().into(), task.iteration, task.attempt);
+        self.queues.entered.push(told);
     }
 
     fn inner_frame(&self, id: TaskId) -> Result<Option<(Frame, Option<std::time::Duration>)>, NodeError> {

@@ -21,6 +21,7 @@ use victor_core::question::Question;
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::record::Entry;
+use crate::runner::Told;
 use crate::task::{Start, TaskId};
 
 use frame::{At, Frame};
@@ -97,6 +98,8 @@ struct Queues {
     timers: BTreeSet<(Timestamp, TaskId)>,
     running: u32,
     posed: BTreeSet<TaskId>,
+    /// Subgraphs that were entered and not told of yet.
+    entered: Vec<Told>,
     /// How many nodes the graph has, those of its subgraphs among them.
     total: usize,
 }
@@ -136,7 +139,7 @@ impl Machine {
             return None;
         }
         while let Some(id) = self.queues.ready.pop_front() {
-            if let Some(start) = self.start(id, now) {
+            if let Some(start) = self.begin_task(id, now) {
                 self.queues.running += 1;
                 return Some(start);
             }
@@ -144,7 +147,7 @@ impl Machine {
         None
     }
 
-    fn start(&mut self, id: TaskId, now: Timestamp) -> Option<Start> {
+    fn begin_task(&mut self, id: TaskId, now: Timestamp) -> Option<Start> {
         let frame = self.frames.get_mut(&id.frame).filter(|f| f.step == id.step)?;
         let graph = Arc::clone(frame.graph()?);
         let task = frame.tasks.get_mut(id.slot as usize).filter(|t| t.at == At::Ready)?;
@@ -191,6 +194,11 @@ impl Machine {
     #[must_use]
     pub fn state(&self) -> Arc<Value> {
         self.frames.get(&0).map(|f| Arc::clone(&f.state)).unwrap_or_default()
+    }
+
+    /// Subgraphs that were entered since this was last called.
+    pub(crate) fn entered(&mut self) -> impl Iterator<Item = Told> + use<> {
+        std::mem::take(&mut self.queues.entered).into_iter()
     }
 
     /// How it ended, once it did.
@@ -265,7 +273,7 @@ impl Machine {
 }
 
 /// `at` and `after` together.
-fn later(at: Timestamp, after: std::time::Duration) -> Timestamp {
+pub(crate) fn later(at: Timestamp, after: std::time::Duration) -> Timestamp {
     let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(at.as_micros().saturating_add(micros))
 }

@@ -1,16 +1,17 @@
 //! What the tests of runs share: a runtime in memory, and shorthands.
 #![allow(dead_code, reason = "each test program uses its part of it")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
 use serde_json::{Value, json};
+use uuid::Uuid;
 use victor_core::event::{Event, EventKind};
+use victor_core::id::{Clock, Timestamp};
 use victor_core::journal::Journal;
 use victor_core::memory_journal::MemoryJournal;
 use victor_core::runtime::Runtime;
-use victor_core::testing::TestClock;
 use victor_workflow::Workflows;
 use victor_workflow::error::NodeError;
 use victor_workflow::graph::StateGraph;
@@ -18,14 +19,35 @@ use victor_workflow::node::NodeOutput;
 use victor_workflow::options::{RunOptions, WorkflowOutcome};
 use victor_workflow::workflow::Workflow;
 
+/// Tokio's time, which stands still and jumps where a test says so; ids that count up.
+struct TokioClock;
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        static BEGIN: OnceLock<tokio::time::Instant> = OnceLock::new();
+        #[expect(clippy::disallowed_methods, reason = "the clock of these tests")]
+        let now = tokio::time::Instant::now();
+        let passed = now.duration_since(*BEGIN.get_or_init(|| now));
+        Timestamp::from_micros(1_700_000_000_000_000 + i64::try_from(passed.as_micros()).unwrap())
+    }
+
+    fn uuid(&self) -> Uuid {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
 pub(crate) fn runtime() -> Runtime {
-    Runtime::builder().clock(TestClock::default()).build().unwrap()
+    Runtime::builder().clock(TokioClock).build().unwrap()
 }
 
 /// A runtime of its own on a journal that outlives it, as another process would be.
 pub(crate) fn runtime_on(journal: &MemoryJournal) -> Runtime {
-    let journal: Arc<dyn Journal> = Arc::new(journal.clone());
-    Runtime::builder().clock(TestClock::default()).journal(journal).build().unwrap()
+    runtime_with(Arc::new(journal.clone()))
+}
+
+pub(crate) fn runtime_with(journal: Arc<dyn Journal>) -> Runtime {
+    Runtime::builder().clock(TokioClock).journal(journal).build().unwrap()
 }
 
 /// Adds nodes that note their names under `seen`.
