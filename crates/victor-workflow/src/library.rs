@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use victor_core::permission::Mode;
+
 use crate::bundled::BUNDLED;
 use crate::expr::same_name;
 use crate::registry::{Registered, WorkflowRegistry};
@@ -107,10 +109,10 @@ impl Library {
     /// # Errors
     /// There is none of this name, or it includes one that is not there, or itself by way of other files.
     pub fn compile(&self, name: &str) -> Result<Compiled, Mistakes> {
-        self.compile_below(name, &[])
+        self.compile_below(name, &[], None)
     }
 
-    fn compile_below(&self, name: &str, open: &[String]) -> Result<Compiled, Mistakes> {
+    fn compile_below(&self, name: &str, open: &[String], within: Option<Mode>) -> Result<Compiled, Mistakes> {
         let Some((_, document)) = self.find(name) else {
             let all = self.list();
             let message = crate::yaml::unknown("workflow", name, all.iter().map(|f| f.name.as_str()));
@@ -122,14 +124,14 @@ impl Library {
         }
         // The inner mistakes say more than that nothing was found.
         let inner = std::cell::RefCell::new(None);
-        let resolve = |other: &str| match self.compile_below(other, &way) {
+        let resolve = |other: &str, mode: Option<Mode>| match self.compile_below(other, &way, mode) {
             Ok(compiled) => Some(compiled),
             Err(mistakes) => {
                 inner.borrow_mut().get_or_insert(mistakes);
                 None
             }
         };
-        let compiled = document.compile(name, &resolve);
+        let compiled = document.compile_within(name, within, &resolve);
         match (compiled, inner.into_inner()) {
             (Err(outer), Some(Mistakes(mut first))) => {
                 first.extend(outer.0);

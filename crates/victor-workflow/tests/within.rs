@@ -13,6 +13,7 @@ use victor_core::question::AskLater;
 use victor_core::testing::ScriptedProvider;
 use victor_workflow::Workflows;
 use victor_workflow::expr::Expr;
+use victor_workflow::library::{Layer, Library, SourceFile};
 use victor_workflow::options::{RunOptions, WorkflowOutcome};
 use victor_workflow::template::{Environment, Template};
 use victor_workflow::yaml::{Known, load};
@@ -71,6 +72,23 @@ async fn a_tool_node_does_no_more_than_the_mode_of_its_workflow() {
     let error = outcome.error.unwrap();
     assert_eq!(error.code, "PERMISSION_DENIED");
     assert_eq!(error.message, "node `a`: `write` is not allowed in mode plan");
+}
+
+#[tokio::test]
+async fn an_included_workflow_does_no_more_than_the_one_that_includes_it() {
+    let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
+    let outer = "workflows:\n  outer:\n    metadata: {mode: explore}\n    nodes:\n      - {id: a, type: workflow, workflow: inner}\n";
+    let inner = "  inner:\n    nodes:\n      - {id: b, type: tool, tool: write}\n";
+    let together = vec![file("a.yaml", &format!("{outer}{inner}"))];
+    let apart = vec![file("a.yaml", outer), file("b.yaml", &format!("workflows:\n{inner}"))];
+    for files in [together, apart] {
+        let library = Library::new(&[Layer { files, ..Layer::default() }]);
+        let workflow = library.compile("outer").unwrap().workflow;
+        let workflows = Workflows::of(&runtime(&script(&[])));
+        let run = workflows.start(&workflow, json!({}), RunOptions::default()).await.unwrap();
+        let error = run.outcome().await.unwrap().error.unwrap();
+        assert!(error.message.contains("`write` is not allowed in mode explore"), "{}", error.message);
+    }
 }
 
 #[tokio::test]
