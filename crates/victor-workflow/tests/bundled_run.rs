@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use victor_workflow::Workflows;
 use victor_workflow::library::Library;
 use victor_workflow::options::{RunOptions, WorkflowOutcome};
-use victor_workflow::template::Environment;
 
 async fn run(name: &str, input: Value, replies: &[Value], answers: &[(&str, Value)]) -> WorkflowOutcome {
-    let library = Library::new(&[], &Environment::default());
+    let library = Library::new(&[]);
     let compiled = library.compile(name).unwrap();
     let model = script(replies);
     let workflows = Workflows::of(&runtime(&model));

@@ -137,7 +137,6 @@ impl Setup {
         Ok(Self { settings, place, keys, servers, options, reach })
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn env(&self) -> &Env {
         &self.options.env
     }
