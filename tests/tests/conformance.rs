@@ -14,7 +14,7 @@ use victor_tests::product::built;
 #[rstest]
 fn server_conforms(#[values("2025-06-18", "2025-11-25", "2026-07-28")] revision: &str) {
     let Some(mut suite) = peers::from_npm("conformance") else { return };
-    let server = Serving::start(&built("examples/conformance_server"));
+    let server = Serving::start(&built("examples/conformance"));
     suite.args(["server", "--suite", "all", "--url", &server.url]);
     judge("server", revision, suite);
 }
@@ -22,7 +22,7 @@ fn server_conforms(#[values("2025-06-18", "2025-11-25", "2026-07-28")] revision:
 #[rstest]
 fn client_conforms(#[values("2025-06-18", "2025-11-25", "2026-07-28")] revision: &str) {
     let Some(mut suite) = peers::from_npm("conformance") else { return };
-    suite.args(["client", "--suite", "all", "--command"]).arg(built("examples/conformance_client"));
+    suite.args(["client", "--suite", "all", "--command"]).arg(built("examples/mcp_conformance_client"));
     judge("client", revision, suite);
 }
 

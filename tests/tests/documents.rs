@@ -102,7 +102,7 @@ fn run(bench: &Bench, server: &ModelServer, line: &str) -> (String, String, i32)
 
 #[test]
 fn every_command_of_the_documents_works() {
-    for document in DOCUMENTS {
+    for &document in DOCUMENTS {
         let (bench, server) = (folder(), model());
         let mut serving: Option<Served> = None;
         let (_, err, code) = run(&bench, &server, "victor run 'Begin a session'");

@@ -53,6 +53,9 @@ const NEEDS: [Need; 5] = [
     },
 ];
 
+/// The server that the MCP conformance suite is run against, which no build for users has.
+pub(crate) const FIXTURES: [&str; 2] = ["--features", "victor-mcp/conformance"];
+
 /// Runs the tests; `args` go to the test runner.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut gaps = provide()?;
@@ -63,11 +66,13 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         gaps.push("cargo-nextest: not there and not installable; `cargo test` ran the tests instead".to_owned());
     }
     // Once, with the profile and features of the tests, so that tests find the binary and nothing compiles twice.
-    let mut done = sh::run(sh::cargo(&["build", "--workspace", "--lib", "--bins", "--tests", "--examples"]));
+    let build = ["build", "--workspace", "--lib", "--bins", "--tests", "--examples"];
+    let mut done = sh::run(sh::cargo(&[&build[..], &FIXTURES].concat()));
     if done.is_ok() {
         let runner: &[&str] =
             if nextest { &["nextest", "run", "--workspace"] } else { &["test", "--workspace", "--all-targets"] };
-        let args = runner.iter().copied().chain(args.iter().map(String::as_str)).collect::<Vec<_>>();
+        let args = args.iter().map(String::as_str).collect::<Vec<_>>();
+        let args = [runner, &FIXTURES, &args].concat();
         let tests = sh::run(sh::cargo(&args));
         let docs = sh::run(sh::cargo(&["test", "--workspace", "--doc", "--quiet"]));
         done = tests.and(docs);
