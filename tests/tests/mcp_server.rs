@@ -60,6 +60,7 @@ fn annotations_say_what_tools_do() {
     let bench = Bench::new();
     let mut server = Piped::greeted(mcp(&bench, &[]), &json!({}));
     let listed = server.ask("tools/list", &json!({}));
+    assert!(!listed.to_string().contains("uint"), "formats that validators do not know");
     let of = |name: &str| {
         let all = listed["result"]["tools"].as_array().unwrap();
         all.iter().find(|t| t["name"] == name).unwrap()["annotations"].clone()
@@ -196,11 +197,13 @@ fn denied_paths_are_denied_to_every_tool_and_resource() {
     let bench = Bench::new();
     bench.file("secret/key", "top\n");
     bench.file("a.pem", "top\n");
+    bench.file("deep/er/b.pem", "top\n");
     let denied = format!("{}:*.pem", bench.work().join("secret").display());
     let mut server = Piped::greeted(mcp(&bench, &[("VICTOR_DENIED_PATHS", &denied)]), &json!({}));
     for (tool, arguments) in [
         ("read", json!({"path": "secret/key"})),
         ("read", json!({"path": "a.pem"})),
+        ("read", json!({"path": "deep/er/b.pem"})),
         ("write", json!({"path": "secret/new", "content": "x"})),
         ("grep", json!({"pattern": "top"})),
     ] {

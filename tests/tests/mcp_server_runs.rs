@@ -131,6 +131,16 @@ fn a_cancelled_request_ends_its_run() {
 }
 
 #[test]
+fn the_limits_of_the_server_hold_whatever_a_client_asks_for() {
+    let (bench, model) = (Bench::new(), ModelServer::start_with(|_| Reply::call("ls", json!({}))));
+    let command = bench.with_model(&model, &["mcp", "--stdio", "--max-turns", "2"]);
+    let mut server = Piped::greeted(command, &json!({}));
+    let report = server.call("run_agent", &json!({"task": "Go on.", "max_turns": 50}));
+    assert_eq!(report["structuredContent"]["status"], "limit", "{report}");
+    assert_eq!(model.finish().len(), 2);
+}
+
+#[test]
 fn a_client_cannot_ask_for_more_than_the_server_offers() {
     let replies = [Reply::call("write", json!({"path": "made", "content": "x"})), Reply::text("I could not.")];
     let (bench, model) = (Bench::new(), ModelServer::start(replies));

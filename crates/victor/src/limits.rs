@@ -103,7 +103,9 @@ fn listed(env: &Env, name: &str) -> Vec<PathBuf> {
     let full = |path: PathBuf| match (path.strip_prefix("~"), &home) {
         (Ok(below), Some(home)) => home.join(below),
         // A glob of names alone, such as `*.pem`, means them wherever they are.
-        _ if name == DENIED && !path.has_root() && path.to_string_lossy().contains('*') => path,
+        _ if name == DENIED && path.components().count() == 1 && path.to_string_lossy().contains('*') => {
+            Path::new("**").join(path)
+        }
         _ => env.current_dir().join(path),
     };
     let value = env.var(name).unwrap_or_default();

@@ -26,7 +26,25 @@ pub(crate) fn tool(spec: &ToolSpec) -> Tool {
 }
 
 fn object(schema: &Value) -> Arc<JsonObject> {
+    let mut schema = schema.clone();
+    without_sizes(&mut schema);
     Arc::new(schema.as_object().cloned().unwrap_or_default())
+}
+
+/// Takes out formats such as `uint32`, which say how Rust holds a number, and which no validator knows.
+fn without_sizes(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let sizes = ["uint", "int", "float", "double"];
+            let is_size = |f: &Value| f.as_str().is_some_and(|f| sizes.iter().any(|size| f.starts_with(size)));
+            if fields.get("format").is_some_and(is_size) {
+                fields.remove("format");
+            }
+            fields.values_mut().for_each(without_sizes);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_sizes),
+        _ => {}
+    }
 }
 
 /// `git_status` becomes `Git status`.

@@ -145,16 +145,15 @@ async fn spec(call: &Call<'_>, runtime: &Runtime, args: &RunAgentArgs) -> AgentS
         Some((provider, model)) if args.model.is_none() => (Some(provider.to_owned()), Some(model.to_owned())),
         _ => (args.provider.clone(), args.model.clone()),
     };
+    let asked =
+        Budget { max_turns: args.max_turns, max_cost: args.max_cost.map(NanoUsd::from_dollars), ..Budget::default() };
     AgentSpec {
         selector: Selector { provider, model },
         profile: args.profile.clone(),
         mode: args.mode,
         tools,
-        budget: Budget {
-            max_turns: args.max_turns,
-            max_cost: args.max_cost.map(NanoUsd::from_dollars),
-            ..Budget::default()
-        },
+        // The server's own limits hold on top.
+        budget: asked.within(&runtime.defaults().budget),
         ..AgentSpec::default()
     }
 }
