@@ -144,7 +144,7 @@ fn a_server_that_wants_a_login_says_how() {
 #[test]
 fn an_address_where_nobody_listens_is_told() {
     let bench = configured("{url: \"http://127.0.0.1:9/mcp\"}");
-    refused(&bench.victor(&["mcp", "test", "s"]).output().unwrap(), 1, &["cannot be used", "127.0.0.1:9"]);
+    refused(&bench.victor(&["mcp", "test", "s"]).output().unwrap(), 1, &["cannot be used", "127.0.0.1:9", "refused"]);
     let bench = configured("{url: \"ftp://x.example/mcp\"}");
     refused(&bench.victor(&["mcp", "test", "s"]).output().unwrap(), 1, &["ftp is not spoken here"]);
 }

@@ -156,7 +156,7 @@ impl App {
         }
         let files: Vec<_> = place.files().collect();
         let question = format!(
-            "{}: {}. It brings along {}, which can name providers and allow commands.",
+            "{}: {}. It brings along {}, which can name providers, allow commands and start programs.",
             place.root.display(),
             place.trust,
             files.join(", ")

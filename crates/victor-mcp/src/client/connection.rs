@@ -1,5 +1,6 @@
 //! A connection to one server, from its handshake to its end.
 
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use futures::FutureExt as _;
 use rmcp::model::{ProtocolVersion, ServerPeerInfo, SubscriptionFilter};
 use rmcp::service::{ClientInitializeError, RunningService, Subscription};
 use rmcp::transport::IntoTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpError;
 use rmcp::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, ServiceError};
 
 use super::catalog::{self, Catalog, list_tools};
@@ -276,14 +278,22 @@ pub(super) fn told(error: &ClientInitializeError) -> String {
 /// An error with all that is behind it.
 pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
+    let mut source = behind(error);
     while let Some(cause) = source {
         let said = cause.to_string();
         if !text.contains(&said) {
             text.push_str(": ");
             text.push_str(&said);
         }
-        source = cause.source();
+        source = behind(cause);
     }
     super::content::cut(&text, 1_000)
+}
+
+/// The transport's error has the client's inside, and does not say so.
+fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+        Some(StreamableHttpError::Client(inner)) => inner.source(),
+        _ => error.source(),
+    }
 }

@@ -59,6 +59,13 @@ fn blocks(server: &str, content: Vec<ContentBlock>) -> Vec<Block> {
             Block::Text { .. } if left == 0 => continue,
             Block::Text { text } => {
                 *text = cut(text, left);
+                // Parts are lines of their own, also where a wire joins them.
+                if let Some(Block::Text { text: before }) = blocks.last()
+                    && !before.ends_with('\n')
+                    && !text.starts_with('\n')
+                {
+                    text.insert(0, '\n');
+                }
                 left = left.saturating_sub(text.len().max(1));
             }
             Block::Media(_) if images == 0 => continue,
