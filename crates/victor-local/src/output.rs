@@ -88,6 +88,7 @@ impl Output {
             self.bytes.clear();
             self.text.push(char::REPLACEMENT_CHARACTER);
         }
+        while self.advance() != Turn::None {}
         let rest = std::mem::take(&mut self.text);
         match self.part {
             Part::Start | Part::Answer => self.answer(&rest),
@@ -230,6 +231,7 @@ impl Output {
     }
 
     fn thought(&mut self, text: &str) {
+        let text = if self.begun { text } else { text.trim_start() };
         if !text.is_empty() {
             self.begun = true;
             self.chunks.push(Chunk::Thinking { index: self.index, delta: text.to_owned() });

@@ -24,9 +24,9 @@ pub(super) fn attend(config: &Config, queries: &[f32], cache: &LayerCache, out: 
         for (h, (query, out)) in heads.enumerate() {
             let place = h / group * head;
             scores.clear();
-            scores.extend(
-                cache.keys[..seen].chunks_exact(kv_width).map(|key| dot(query, &key[place..place + head]) * scale),
-            );
+            for key in cache.keys[..seen].chunks_exact(kv_width) {
+                scores.push(dot(query, &key[place..place + head]) * scale);
+            }
             softmax(scores);
             for (value, share) in cache.values[..seen].chunks_exact(kv_width).zip(scores.iter()) {
                 add_scaled(out, &value[place..place + head], *share);

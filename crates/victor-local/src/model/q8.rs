@@ -156,22 +156,33 @@ fn tile<V: Vectors, const R: usize, const N: usize>(
     first: usize,
 ) {
     let count = out.len() / N;
-    let rows: [Rows<'_>; N] = std::array::from_fn(|n| rows.at(n));
+    let mut tile = [rows.at(0); N];
+    for n in 0..N {
+        tile[n] = rows.at(n);
+    }
     let mut at = 0;
     while at + R <= count {
-        let sums: [[f32; N]; R] = dots(vectors, std::array::from_fn(|r| weights.row(first + at + r)), rows);
-        for (r, sums) in sums.iter().enumerate() {
-            (0..N).for_each(|n| out[n * count + at + r] = sums[n]);
+        let mut some = [weights.row(first + at); R];
+        for r in 0..R {
+            some[r] = weights.row(first + at + r);
+        }
+        let sums = dots::<V, R, N>(vectors, some, tile);
+        for r in 0..R {
+            for n in 0..N {
+                out[n * count + at + r] = sums[r][n];
+            }
         }
         at += R;
     }
     for i in at..count {
-        let [sums]: [[f32; N]; 1] = dots(vectors, [weights.row(first + i)], rows);
-        (0..N).for_each(|n| out[n * count + i] = sums[n]);
+        let sums = dots::<V, 1, N>(vectors, [weights.row(first + i)], tile);
+        for n in 0..N {
+            out[n * count + i] = sums[0][n];
+        }
     }
 }
 
-/// Rows of weights times rows of activations.
+/// Rows of weights times rows of activations. Plain loops: what is called through a closure loses the registers.
 #[inline(always)]
 fn dots<V: Vectors, const R: usize, const N: usize>(
     vectors: V,
@@ -179,31 +190,44 @@ fn dots<V: Vectors, const R: usize, const N: usize>(
     rows: [Rows<'_>; N],
 ) -> [[f32; N]; R] {
     let blocks = rows[0].blocks;
-    let weights = weights.map(|(values, scales)| (&values[..blocks], &scales[..blocks]));
-    let rows = rows.map(|row| (&row.values[..blocks], &row.scales[..blocks]));
     let mut sums = [[vectors.zero(); N]; R];
     for i in 0..blocks {
-        for (r, sums) in sums.iter_mut().enumerate() {
+        for r in 0..R {
             let wide = vectors.widen(&weights[r].0[i]);
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = vectors.add(*sum, wide, &rows[n].0[i], weights[r].1[i] * rows[n].1[i]);
+            for n in 0..N {
+                let factor = weights[r].1[i] * rows[n].scales[i];
+                sums[r][n] = vectors.add(sums[r][n], wide, &rows[n].values[i], factor);
             }
         }
     }
-    sums.map(|sums| sums.map(|sum| vectors.sum(sum)))
+    let mut out = [[0.0; N]; R];
+    for r in 0..R {
+        for n in 0..N {
+            out[r][n] = vectors.sum(sums[r][n]);
+        }
+    }
+    out
 }
 
 impl Activations {
     /// Quantises rows; a row is whole blocks.
+    #[inline(always)]
     pub(super) fn set(&mut self, x: &[f32]) {
         let (blocks, _) = x.as_chunks::<BLOCK>();
         self.values.clear();
         self.scales.clear();
         for block in blocks {
-            let highest = block.iter().fold(0.0f32, |high, v| high.max(v.abs()));
+            let mut highest = 0.0f32;
+            for value in block {
+                highest = highest.max(value.abs());
+            }
             let scale = highest / 127.0;
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-            self.values.push(block.map(|v| whole(v * inverse)));
+            let mut values = [0; BLOCK];
+            for i in 0..BLOCK {
+                values[i] = whole(block[i] * inverse);
+            }
+            self.values.push(values);
             // As exact as the files' own scales, so that products are those of other engines.
             self.scales.push(f16::from_f32(scale).to_f32());
         }
@@ -212,6 +236,7 @@ impl Activations {
 
 /// The nearest whole number of a small one.
 #[expect(clippy::cast_possible_truncation, reason = "the values lie between -127 and 127")]
+#[inline(always)]
 fn whole(value: f32) -> i16 {
     // Above 2^23 a number has no places behind the point, so adding and taking away rounds.
     const ROUND: f32 = 12_582_912.0;

@@ -1,4 +1,5 @@
-//! Arithmetic on rows of floating point numbers. Sums run in sixteen lanes, so that the compiler can use wide registers.
+//! Arithmetic on rows of floating point numbers. Sums run in sixteen lanes, so that the compiler can use wide
+//! registers; loops are plain, as what is called through a closure loses them.
 
 const LANES: usize = 16;
 
@@ -13,19 +14,30 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[i] += a[i] * b[i];
         }
     }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    let mut sum = 0.0;
+    for lane in sums {
+        sum += lane;
+    }
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum += a * b;
+    }
+    sum
 }
 
 /// Adds `b` to `a`.
 #[inline(always)]
 pub(super) fn add(a: &mut [f32], b: &[f32]) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += b;
+    }
 }
 
 /// Adds `factor` times `b` to `a`.
 #[inline(always)]
 pub(super) fn add_scaled(a: &mut [f32], b: &[f32], factor: f32) {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b);
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += factor * b;
+    }
 }
 
 /// Divides each row of `x` by its root mean square and multiplies it with `weight`.
@@ -36,24 +48,33 @@ pub(super) fn norm_rows(x: &[f32], weight: &[f32], epsilon: f32, out: &mut Vec<f
         #[expect(clippy::cast_precision_loss, reason = "rows have a few thousand parts")]
         let mean = dot(row, row) / row.len() as f32;
         let scale = 1.0 / (mean + epsilon).sqrt();
-        out.extend(row.iter().zip(weight).map(|(x, w)| x * scale * w));
+        for (x, w) in row.iter().zip(weight) {
+            out.push(x * scale * w);
+        }
     }
 }
 
 /// `gate * sigmoid(gate) * up`, in `gate`.
 #[inline(always)]
 pub(super) fn swiglu(gate: &mut [f32], up: &[f32]) {
-    gate.iter_mut().zip(up).for_each(|(g, up)| *g = *g / (1.0 + (-*g).exp()) * up);
+    for (g, up) in gate.iter_mut().zip(up) {
+        *g = *g / (1.0 + (-*g).exp()) * up;
+    }
 }
 
 /// Turns scores into shares of one.
 #[inline(always)]
 pub(super) fn softmax(scores: &mut [f32]) {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut highest = f32::NEG_INFINITY;
+    for score in scores.iter() {
+        highest = highest.max(*score);
+    }
     let mut sum = 0.0;
     for score in scores.iter_mut() {
         *score = (*score - highest).exp();
         sum += *score;
     }
-    scores.iter_mut().for_each(|score| *score /= sum);
+    for score in scores.iter_mut() {
+        *score /= sum;
+    }
 }

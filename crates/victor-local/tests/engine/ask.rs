@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use candle_core::quantized::GgmlDType;
 use futures::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -46,9 +47,14 @@ impl Local {
 
     /// A tiny model with this sampling.
     pub(crate) fn tiny_with(kind: Kind, sampling: Sampling) -> Self {
+        Self::tiny_of(kind, GgmlDType::Q8_0, sampling)
+    }
+
+    /// A tiny model with weights of this kind.
+    pub(crate) fn tiny_of(kind: Kind, dtype: GgmlDType, sampling: Sampling) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiny.gguf");
-        tiny::write(&path, kind, candle_core::quantized::GgmlDType::Q8_0);
+        tiny::write(&path, kind, dtype);
         let installed = Installed { sampling: Some(sampling), ..Installed::new("tiny", path) };
         Self { provider: LocalProvider::new(Arc::new(One(installed))), _folder: Some(folder) }
     }

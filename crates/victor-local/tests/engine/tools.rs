@@ -30,7 +30,7 @@ fn tools() -> Vec<Arc<ToolSpec>> {
 }
 
 fn request(choice: ToolChoice) -> Request {
-    Request { tools: tools().into(), tool_choice: choice, ..question("What is the weather in Oslo?", 200) }
+    Request { tools: tools().into(), tool_choice: choice, ..question("What is the weather in Oslo?", 600) }
 }
 
 #[rstest]
