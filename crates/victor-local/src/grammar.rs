@@ -68,7 +68,8 @@ impl Rules {
 
     fn matcher(&self, rules: &str) -> Result<Matcher, EngineError> {
         let parser = self.factory.create_parser(TopLevelGrammar::from_lark(rules.to_owned()));
-        let parser = parser.map_err(|e| EngineError::Request(format!("a schema is not supported by the model: {e}")))?;
+        let parser =
+            parser.map_err(|e| EngineError::Request(format!("a schema is not supported by the model: {e}")))?;
         Ok(Matcher::new(Ok(parser)))
     }
 }

@@ -168,7 +168,8 @@ impl Output {
     }
 
     fn say(&mut self) -> Turn {
-        let marks: Vec<&str> = self.calls.then_some(CALL).into_iter().chain(self.stops.iter().map(String::as_str)).collect();
+        let marks: Vec<&str> =
+            self.calls.then_some(CALL).into_iter().chain(self.stops.iter().map(String::as_str)).collect();
         let found = marks.iter().filter_map(|m| Some((self.text.find(m)?, *m))).min();
         let Some((at, mark)) = found else {
             let end = self.text.len() - held(&self.text, &marks);

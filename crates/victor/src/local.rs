@@ -7,10 +7,10 @@ use victor_core::provider::{ModelInfo, Provider};
 use victor_local::{LocalProvider, Resolver as _};
 use victor_providers::Embedded;
 
+use victor_local::weights::Means;
 pub use victor_local::weights::{
     Entry, KnownModel, Progress, Pulled, Record, Silent, State, Step, Wanted, Weights, WeightsError, Work, size,
 };
-use victor_local::weights::Means;
 
 use crate::env::Env;
 use crate::home::Home;

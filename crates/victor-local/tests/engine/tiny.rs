@@ -163,7 +163,8 @@ struct Weights {
 impl Weights {
     /// Only what is plain text has weight, so that this is what the model says.
     fn embedding(&mut self, tokens: &[String]) {
-        let plain = |token: &String| !token.starts_with("<|") && token.chars().all(|c| c.is_ascii_graphic() || c == 'Ġ');
+        let plain =
+            |token: &String| !token.starts_with("<|") && token.chars().all(|c| c.is_ascii_graphic() || c == 'Ġ');
         let rows = tokens.iter().map(|token| if plain(token) { 0.35 } else { 0.01 });
         let values: Vec<f32> = rows.flat_map(|scale| [scale; WIDTH]).map(|scale| self.next() * scale).collect();
         self.add("token_embd.weight", values, vec![tokens.len(), WIDTH], self.dtype);

@@ -95,6 +95,31 @@ async fn a_part_of_another_file_does_not_spoil_the_next_try() {
 }
 
 #[tokio::test]
+async fn a_damaged_part_of_an_earlier_process_is_fetched_anew() {
+    let server = Server::start(model());
+    let world = World::serving(server.address());
+    let folder = world.models().join("tiny");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("download.part"), vec![0; 100_000]).unwrap();
+    let url = format!("{}/some/repo/resolve/{}/m.gguf", server.address(), "c0ffee".repeat(7));
+    let note = format!(r#"{{"url": "{url}", "validator": "\"one\""}}"#);
+    std::fs::write(folder.join("download.json"), note).unwrap();
+    let pulled = world.pull().await.unwrap();
+    assert_eq!(pulled.record.sha256, sha256(&model()));
+    assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn a_whole_file_that_was_not_installed_is_not_fetched_again() {
+    let mut world = World::serving("http://127.0.0.1:9".to_owned());
+    world.means.closed = Some("there is no network".to_owned());
+    let folder = world.models().join("tiny");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("download.part"), model()).unwrap();
+    world.pull().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_file_of_another_size_is_not_even_begun() {
     let server = Server::start(model()[..1000].to_vec());
     let world = World::serving(server.address());
@@ -141,7 +166,7 @@ async fn a_full_disk_is_told_before_anything_is_fetched() {
     let server = Server::start(model());
     let mut world = World::serving(server.address());
     world.means.room = Arc::new(Full);
-    refused(&world.pull().await.unwrap_err(), &["needs 51 MB of room", "12 MB are free", "VICTOR_HOME"]);
+    refused(&world.pull().await.unwrap_err(), &["needs 50 MB of room", "12 MB are free", "VICTOR_HOME"]);
     assert!(server.ranges().is_empty());
 }
 

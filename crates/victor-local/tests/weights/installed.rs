@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use victor_core::error::ProviderErrorKind;
 use victor_core::request::CallCx;
-use victor_local::weights::{Progress, Silent, State, Step, Wanted, WeightsError};
 use victor_local::Resolver;
+use victor_local::weights::{Progress, Silent, State, Step, Wanted, WeightsError};
 
 use crate::server::Server;
 use crate::world::{Doubling, World, model, sha256};

