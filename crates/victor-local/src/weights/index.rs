@@ -162,7 +162,11 @@ async fn watched(
     loop {
         tokio::select! {
             biased;
-            ended = &mut running => return ended,
+            ended = &mut running => {
+                let step = step.filter(|_| ended.as_ref().is_ok_and(|ended| ended.success));
+                step.into_iter().for_each(|step| progress.tell(step));
+                return ended;
+            }
             _ = ticks.tick() => {
                 // Only when it has begun: a program that is not there is no news.
                 if let Some(step) = step.take_if(|_| size_of(folder) > 0) {

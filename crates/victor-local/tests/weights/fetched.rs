@@ -166,7 +166,7 @@ async fn a_full_disk_is_told_before_anything_is_fetched() {
     let server = Server::start(model());
     let mut world = World::serving(server.address());
     world.means.room = Arc::new(Full);
-    refused(&world.pull().await.unwrap_err(), &["needs 51 MB of room", "12 MB are free", "VICTOR_HOME"]);
+    refused(&world.pull().await.unwrap_err(), &["needs 50 MB of room", "12 MB are free", "VICTOR_HOME"]);
     assert!(server.ranges().is_empty());
 }
 
