@@ -18,14 +18,14 @@ use victor_core::usage::Spent;
 use crate::driver::{Answer, Driver};
 use crate::error::WorkflowError;
 use crate::live::{Listed, Live, LiveRun};
-use crate::machine::{End, Machine};
+use crate::machine::{End, Machine, Noted, too_large};
 use crate::node::RunContext;
 use crate::options::{Checkpoints, RunOptions, RunState, WorkflowOutcome};
 use crate::record::{Begun, Entry, Record, Settings};
 use crate::registry::WorkflowRegistry;
 use crate::run::{Slot, WorkflowRun};
-use crate::runner::{Driven, Runner, Told, drive};
-use crate::state::Update;
+use crate::runner::{Driven, Runner, Told, drive, told};
+use crate::state::{Update, weight};
 use crate::summary::status_of;
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -81,13 +81,15 @@ impl Workflows {
         options: RunOptions,
     ) -> Result<WorkflowRun, WorkflowError> {
         let input = workflow.prepare(json(serde_json::to_value(input))?)?;
+        check_size(workflow, &input)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
         let begun = begun(workflow, input, &options);
         let id = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
         let now = self.runtime.clock().now();
         let machine = Machine::begin(id, workflow, &begun, now);
         let first = Entry { at: now, what: Record::Begun(Box::new(begun.clone())) };
-        self.launch(Launch { workflow, machine, begun, first: Some(first), options, id, spent: Spent::default() }).await
+        let (first, noted, spent) = (Some(first), Vec::new(), Spent::default());
+        self.launch(Launch { workflow, machine, begun, first, noted, options, id, spent }).await
     }
 
     /// Where a run stands. Nothing is changed by looking: when the time of a question is up, its fallback acts where
@@ -147,7 +149,7 @@ impl Workflows {
         if self.runtime.is_closed() {
             return Err(WorkflowError::ShuttingDown);
         }
-        let Launch { workflow, machine, begun, first, options, id, spent } = launch;
+        let Launch { workflow, machine, begun, first, noted, options, id, spent } = launch;
         let resumed = first.is_none();
         let settings = begun.settings;
         let scope_options = ScopeOptions {
@@ -175,12 +177,18 @@ impl Workflows {
         let interviewer = options.interviewer.clone().unwrap_or_else(|| Arc::new(Nobody));
         let context = RunContext { scope, workflow: Arc::clone(&workflow.0.name), session: settings.session };
         let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live);
+        let name = workflow.name().to_owned();
+        driver.tell(Told { path: Arc::from([]), kind: EventKind::WorkflowStarted { workflow: name, resumed } });
+        for note in noted {
+            driver.record(&note, &machine)?;
+            told(note).into_iter().for_each(|told| driver.tell(told));
+        }
         if !resumed {
             // Whoever is told the run's id finds it in the journal.
             driver.settle(&machine).await?;
         }
         let slot = Slot::default();
-        let work = Work { driver, machine, workflow: workflow.clone(), end, slot: Arc::clone(&slot), resumed, listed };
+        let work = Work { driver, machine, workflow: workflow.clone(), end, slot: Arc::clone(&slot), listed };
         self.runtime.spawn(work.run());
         Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
     }
@@ -199,6 +207,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) begun: Begun,
     /// The first record of a new journal; `None` for a run that goes on in its own.
     pub(crate) first: Option<Entry>,
+    /// What was just told to a machine that goes on.
+    pub(crate) noted: Vec<Noted>,
     pub(crate) options: RunOptions,
     pub(crate) id: RunId,
     pub(crate) spent: Spent,
@@ -211,16 +221,13 @@ struct Work {
     workflow: Workflow,
     end: ScopeEnd,
     slot: Slot,
-    resumed: bool,
     listed: Listed,
 }
 
 impl Work {
     async fn run(self) {
-        let Self { mut driver, mut machine, workflow, end, slot, resumed, listed } = self;
+        let Self { mut driver, mut machine, workflow, end, slot, listed } = self;
         let begun = driver.now();
-        let name = workflow.name().to_owned();
-        driver.tell(Told { path: Arc::from([]), kind: EventKind::WorkflowStarted { workflow: name, resumed } });
         let driven = drive(&mut machine, &mut driver).await;
         driver.tidy().await;
         let driven = match driven {
@@ -346,6 +353,16 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
 
 fn json(input: Result<Value, serde_json::Error>) -> Result<Value, ConfigurationError> {
     input.map_err(|e| ConfigurationError::new(format!("the input of the workflow has no JSON form: {e}")))
+}
+
+/// What is too large is not even journaled.
+fn check_size(workflow: &Workflow, input: &Update) -> Result<(), ConfigurationError> {
+    let most = workflow.0.limits.max_state_bytes;
+    let size: usize = input.iter().map(|(key, value)| key.len() + weight(value)).sum();
+    match size > most {
+        true => Err(ConfigurationError::with_code("TOO_LARGE", too_large(size, most).message)),
+        false => Ok(()),
+    }
 }
 
 fn check_names<'a>(workflow: &Workflow, names: impl Iterator<Item = &'a String>) -> Result<(), ConfigurationError> {

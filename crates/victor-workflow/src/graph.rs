@@ -10,8 +10,9 @@ use serde_json::Value;
 use victor_core::error::ConfigurationError;
 
 use crate::check;
+use crate::closure::{ComputeNode, FnNode, IntoOutput};
 use crate::error::{Mistakes, NodeError};
-use crate::node::{ComputeNode, FnNode, IntoOutput, Node, NodeCx, NodeOutput};
+use crate::node::{Node, NodeCx, NodeOutput};
 use crate::route::{Join, Route};
 use crate::state::{Reducer, Reducers, Update};
 use crate::workflow::Workflow;

@@ -4,11 +4,13 @@
 pub mod agent;
 pub mod bundled;
 mod check;
+mod closure;
 pub mod draw;
 mod driver;
 pub mod engine;
 pub mod error;
 pub mod expr;
+mod follow;
 pub mod graph;
 pub mod human;
 pub mod library;

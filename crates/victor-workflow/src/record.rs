@@ -68,6 +68,8 @@ pub enum Record {
         task: TaskId,
         /// Its node.
         node: Arc<str>,
+        /// The question's id.
+        question: String,
         /// The question.
         ask: Box<Ask>,
     },
@@ -77,6 +79,8 @@ pub enum Record {
         task: TaskId,
         /// Its node.
         node: Arc<str>,
+        /// The question's id.
+        question: String,
         /// The answer.
         answer: Answered,
     },
@@ -231,7 +235,6 @@ pub(crate) mod micros {
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
         use victor_core::id::Timestamp;
 
-        #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` passes a reference")]
         #[expect(clippy::ref_option, reason = "serde's `with` passes a reference")]
         pub(crate) fn serialize<S: Serializer>(at: &Option<Timestamp>, s: S) -> Result<S::Ok, S::Error> {
             at.map(Timestamp::as_micros).serialize(s)

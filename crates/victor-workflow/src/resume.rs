@@ -27,6 +27,8 @@ use crate::writer::Writer;
 const PAGE: usize = 4096;
 /// How long it is waited at most until waiting runs are looked at again: others may have begun new ones.
 const WATCH: Duration = Duration::from_secs(30);
+/// How soon whoever tends waiting runs hears of a shutdown.
+const TENDED: Duration = Duration::from_millis(500);
 
 /// What has become of a resumption.
 #[derive(Debug)]
@@ -81,13 +83,10 @@ impl Workflows {
         machine.restart();
         let noted = self.continue_with(&mut machine, answers, info.status)?;
         let clock = Arc::clone(self.runtime.clock());
-        let mut writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
-        for note in &noted {
-            writer.push(&note.entry)?;
-        }
+        let writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
         let summary = RunSummary::read(&info);
         let (spent, next_event) = (summary.spent, summary.next_event);
-        let launch = Launch { workflow, machine, begun, first: None, options, id, spent };
+        let launch = Launch { workflow, machine, begun, first: None, noted, options, id, spent };
         self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
     }
 
@@ -282,7 +281,7 @@ impl Workflows {
         let at = self.runtime.clock().now();
         let snapshot = Record::Snapshot { machine: Box::new(machine.clone()), begun: Box::new(begun.clone()) };
         let first = Some(Entry { at, what: snapshot });
-        self.launch(Launch { workflow, machine, begun, first, options, id: new, spent }).await
+        self.launch(Launch { workflow, machine, begun, first, noted: Vec::new(), options, id: new, spent }).await
     }
 
     /// Takes up the runs of this workspace that a server keeps and whose process is gone. For a server, when it starts.
@@ -308,13 +307,19 @@ impl Workflows {
     /// server, as long as it lives.
     pub async fn tend(&self) {
         loop {
-            let pause = self.tend_once().await;
-            tokio::select! {
-                () = self.runtime.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-            if self.runtime.is_closed() {
-                return;
+            let mut pause = self.tend_once().await;
+            while pause > Duration::ZERO {
+                // In short steps: a shutdown waits for whoever tends as it does for a run.
+                let step = pause.min(TENDED);
+                pause -= step;
+                let put_down = tokio::time::timeout(step, self.live.put_down()).await.is_ok();
+                if self.runtime.is_closed() {
+                    return;
+                }
+                if put_down {
+                    // It may wait for less time than is waited for here.
+                    break;
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The seam between a run's rules and the world: [`drive`] does what the machine says, a [`Runner`] carries it out.
 //! The engine's own runner uses tokio and the journal; a distributed durable engine can be another one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use victor_core::agent::Failure;
@@ -102,7 +103,8 @@ const ASKED_AGAIN: u32 = 3;
 /// The runner failed: what was recorded stays, and the run can be driven on later.
 pub async fn drive<R: Runner>(machine: &mut Machine, runner: &mut R) -> Result<Driven, WorkflowError> {
     let mut misfits = 0;
-    let noted = machine.catch_up(runner.now());
+    // What has become due since it was last driven, and what was left to be recorded then.
+    let noted = machine.tick(runner.now());
     keep(machine, runner, noted)?;
     loop {
         match machine.next(runner.now()) {
@@ -177,33 +179,46 @@ fn take<R: Runner>(
     keep(machine, runner, noted)
 }
 
-fn keep<R: Runner>(machine: &Machine, runner: &mut R, noted: Vec<Noted>) -> Result<(), WorkflowError> {
+fn keep<R: Runner>(machine: &mut Machine, runner: &mut R, noted: Vec<Noted>) -> Result<(), WorkflowError> {
     for note in noted {
         runner.record(&note, machine)?;
         if let Some(told) = told(note) {
             runner.tell(told);
         }
     }
+    machine.entered().for_each(|told| runner.tell(told));
     Ok(())
 }
 
 fn started(start: &Start, node: &dyn Node) -> Told {
+    let (name, path) = (Arc::clone(&start.node), Arc::clone(&start.path));
+    begun(path, name, node.kind(), start.iteration, start.attempt)
+}
+
+/// What is told when a node begins.
+pub(crate) fn begun(
+    path: Arc<[String]>,
+    node: Arc<str>,
+    kind: Cow<'static, str>,
+    iteration: u32,
+    attempt: u32,
+) -> Told {
     let kind = EventKind::Node {
-        node: Arc::clone(&start.node),
+        node,
         status: NodeStatus::Started,
-        kind: Some(node.kind()),
-        iteration: (start.iteration > 1).then_some(start.iteration),
-        attempt: (start.attempt > 1).then_some(start.attempt),
+        kind: Some(kind),
+        iteration: (iteration > 1).then_some(iteration),
+        attempt: (attempt > 1).then_some(attempt),
         duration_ms: None,
         usage: None,
         cost: None,
         error: None,
     };
-    Told { path: Arc::clone(&start.path), kind }
+    Told { path, kind }
 }
 
 /// What is told of a record.
-fn told(noted: Noted) -> Option<Told> {
+pub(crate) fn told(noted: Noted) -> Option<Told> {
     let Noted { entry, path, iteration, attempt, began, question } = noted;
     let (node, status, error) = match entry.what {
         Record::Done { node, .. } => (node, NodeStatus::Completed, None),
@@ -218,8 +233,8 @@ fn told(noted: Noted) -> Option<Told> {
         Record::Asked { .. } => {
             return Some(Told { path, kind: EventKind::Question { question: question? } });
         }
-        Record::Answered { answer, .. } => {
-            let (id, by, answer) = (question?.id, answer.by().to_owned(), answer.value().cloned());
+        Record::Answered { question: id, answer, .. } => {
+            let (by, answer) = (answer.by().to_owned(), answer.value().cloned());
             return Some(Told { path, kind: EventKind::Answered { id, by, answer } });
         }
         Record::Begun(_) | Record::Woken { .. } | Record::Continued | Record::Cancelled | Record::Snapshot { .. } => {

@@ -1,6 +1,6 @@
 //! Random graphs, run with random crashes: they end in the same state as without, and what was done is done once.
 //! A crash takes everything but the journal; the next process reads it back.
-#![expect(clippy::unwrap_used, reason = "the whole file is tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is tests")]
 
 mod support;
 

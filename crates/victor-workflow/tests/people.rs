@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::{Value, json};
 use support::{run, run_with, runtime_on, seen};
 use victor_core::journal::RunStatus;
@@ -76,7 +77,7 @@ async fn a_person_answers_on_the_spot_and_a_wrong_answer_is_asked_again() {
         || HumanNode::new(QuestionKind::Choice, |cx| Ok(format!("x is {}", cx.state()["x"]))).options(["red", "blue"]);
     let (outcome, says) = ask(vec![Reply::Answer(json!("bleu")), Reply::Answer(json!("blue"))], choice()).await;
     assert_eq!(outcome.result["q"], "blue");
-    let asked = says.2.lock().unwrap();
+    let asked = says.2.lock().unwrap().clone();
     assert_eq!(asked.len(), 2);
     assert_eq!((asked[0].prompt.as_str(), &asked[0].options), ("x is 1", &vec!["red".to_owned(), "blue".to_owned()]));
     let (outcome, _) = ask(vec![Reply::Answer(json!("green"))], choice()).await;
@@ -176,7 +177,7 @@ async fn gates_in_parallel_branches_are_asked_once_each_under_stable_ids() {
     let workflows = Workflows::of(&runtime_on(&journal));
     let mut run = workflows.start(&workflow, json!({}), later()).await.unwrap();
     let mut asked = Vec::new();
-    while let Some(event) = futures::StreamExt::next(&mut run).await {
+    while let Some(event) = run.next().await {
         if let victor_core::event::EventKind::Question { question } = event.kind {
             asked.push(question.id);
         }
@@ -192,6 +193,11 @@ async fn gates_in_parallel_branches_are_asked_once_each_under_stable_ids() {
         let outcome = run.outcome().await.unwrap();
         assert_eq!(outcome.waiting.iter().map(|q| q.id.as_str()).collect::<Vec<_>>(), open);
     }
+    let events: Vec<_> = workflows.events(id, 0).map(Result::unwrap).collect().await;
+    let kinds: Vec<_> =
+        events.iter().map(|e| serde_json::to_value(e).unwrap()["type"].as_str().unwrap().to_owned()).collect();
+    let expected = "workflow_started node question question answered node answered node node finished";
+    assert_eq!(kinds.join(" "), expected);
     let state = workflows.status(id).await.unwrap();
     assert_eq!(state.result, Some(json!({"left": true, "right": true, "seen": ["end"]})));
     let history = workflows.history(id).await.unwrap();
@@ -280,4 +286,42 @@ async fn a_waiting_run_is_cancelled_without_its_workflow() {
     let state = other.status(id).await.unwrap();
     assert_eq!((state.status, state.waiting.len(), state.current_node), (RunStatus::Cancelled, 0, None));
     assert!(other.resume_with(&gate(Fallback::Abort), id, vec![], later()).await.is_err());
+}
+
+#[tokio::test]
+async fn large_states_are_written_as_changes_with_all_of_it_now_and_then() {
+    let journal = MemoryJournal::default();
+    let mut inner = StateGraph::new("inner");
+    seen(&mut inner, &["x"]);
+    inner.add("ok", HumanNode::approval("?"));
+    inner.entry("x").entry("ok");
+    let mut graph = StateGraph::new("large");
+    graph.compute("grow", |_| Ok(NodeOutput::set("text", "x".repeat(1 << 20))));
+    graph.reducer("n", victor_workflow::state::Reducer::Add);
+    graph.compute("step", |_| Ok(NodeOutput::set("n", 1))).max_iterations(500);
+    graph.subgraph("fan", victor_workflow::graph::Subgraph::new(inner.compile().unwrap()));
+    seen(&mut graph, &["end"]);
+    graph.edge("grow", "step").edge("fan", "end").branch("step", ["step", "fan"], |state| {
+        Ok(victor_workflow::route::Route::to(if state["n"].as_u64() < Some(400) { "step" } else { "fan" }))
+    });
+    let workflow = graph.compile().unwrap();
+    let workflows = Workflows::of(&runtime_on(&journal));
+    let id = workflows.start(&workflow, json!({}), later()).await.unwrap().outcome().await.unwrap().workflow_id;
+    let journal_of = || async {
+        let records = victor_core::journal::Journal::records(&journal, id, 0, usize::MAX).await.unwrap();
+        (records.iter().map(|r| r.json.len()).sum::<usize>(), records.iter().filter(|r| r.kind == "snapshot").count())
+    };
+    let (bytes, snapshots) = journal_of().await;
+    assert!(bytes < 3 << 20, "{bytes} bytes for 400 steps of a state of 1 MB");
+    assert_eq!(snapshots, 1);
+    // Read back from the snapshot, in another process.
+    let workflows = Workflows::of(&runtime_on(&journal));
+    let answers = vec![("fan/ok".to_owned(), json!(true))];
+    let Resumed::Run(mut run) = workflows.resume_with(&workflow, id, answers, later()).await.unwrap() else { panic!() };
+    let first: Vec<_> = [run.next().await, run.next().await].into_iter().flatten().map(|e| e.kind).collect();
+    assert!(matches!(&first[0], victor_core::event::EventKind::WorkflowStarted { resumed: true, .. }), "{first:?}");
+    assert!(matches!(&first[1], victor_core::event::EventKind::Answered { id, .. } if id == "fan/ok"), "{first:?}");
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!((outcome.state["n"].as_u64(), outcome.state["text"].as_str().map(str::len)), (Some(400), Some(1 << 20)));
+    assert_eq!(outcome.state["seen"], json!(["x", "end"]));
 }

@@ -10,6 +10,7 @@ use crate::error::NodeError;
 use crate::graph::{Body, Subgraph};
 use crate::options::Keeper;
 use crate::record::{Begun, Entry, Record, Settings};
+use crate::runner::begun;
 use crate::state::{Update, weight};
 use crate::task::TaskId;
 use crate::workflow::Workflow;
@@ -108,11 +109,21 @@ impl Machine {
                 if let Some(at) = deadline {
                     self.queues.timers.insert((at, id));
                 }
+                self.tell_entered(id);
                 self.begin_frame(number, now);
             }
             Ok(None) => {}
             Err(error) => self.broken(id, error),
         }
+    }
+
+    fn tell_entered(&mut self, id: TaskId) {
+        let (Some(frame), Some(task), Some(spec)) = (self.frames.get(&id.frame), self.task(id), self.spec(id)) else {
+            return;
+        };
+        let (path, node) = (Arc::clone(&frame.path), Arc::clone(&spec.name));
+        let told = begun(path, node, spec.kind().into(), task.iteration, task.attempt);
+        self.queues.entered.push(told);
     }
 
     fn inner_frame(&self, id: TaskId) -> Result<Option<(Frame, Option<std::time::Duration>)>, NodeError> {

@@ -63,7 +63,7 @@ impl Machine {
         self.queues.asking.push_back(id);
     }
 
-    /// Time has gone on.
+    /// Time has gone on. Records too what was left to be recorded when a process ended.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Noted> {
         let mut noted = Vec::new();
         while let Some((at, id)) = self.queues.timers.first().copied() {
@@ -93,13 +93,6 @@ impl Machine {
             self.note(Record::Continued, now, &mut noted);
             self.close(now, &mut noted);
         }
-        noted
-    }
-
-    /// Records what was left to be recorded when the process ended.
-    pub fn catch_up(&mut self, now: Timestamp) -> Vec<Noted> {
-        let mut noted = Vec::new();
-        self.close(now, &mut noted);
         noted
     }
 
@@ -150,7 +143,8 @@ impl Machine {
     fn answer(&mut self, id: TaskId, answer: Answered, now: Timestamp, noted: &mut Vec<Noted>) {
         self.queues.posed.remove(&id);
         let (node, _) = self.named(id);
-        self.note(Record::Answered { task: id, node, answer }, now, noted);
+        let question = self.question_id(id);
+        self.note(Record::Answered { task: id, node, question, answer }, now, noted);
         self.close(now, noted);
     }
 
@@ -201,7 +195,7 @@ impl Machine {
 
     fn asked(&self, id: TaskId, ask: Box<Ask>) -> Record {
         let (node, _) = self.named(id);
-        Record::Asked { task: id, node, ask }
+        Record::Asked { task: id, node, question: self.question_id(id), ask }
     }
 
     /// The record of a failure, with what follows from it.
@@ -253,9 +247,6 @@ impl Machine {
         if let Some((frame, task)) = task.and_then(|id| Some((self.frames.get(&id.frame)?, self.task(id)?))) {
             note.path = Arc::clone(&frame.path);
             (note.iteration, note.attempt, note.began) = (task.iteration, task.attempt, began(task));
-        }
-        if let (Record::Answered { .. }, Some(id)) = (&note.entry.what, task) {
-            note.question = self.question(id).map(Box::new);
         }
         let applied = self.apply(&note.entry);
         debug_assert!(applied.is_ok(), "a record that the machine made itself does not fit it: {applied:?}");

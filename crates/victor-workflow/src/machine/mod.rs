@@ -21,8 +21,10 @@ use victor_core::question::Question;
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::record::Entry;
+use crate::runner::Told;
 use crate::task::{Start, TaskId};
 
+pub(crate) use frame::too_large;
 use frame::{At, Frame};
 
 /// What the runner has to do next.
@@ -97,6 +99,8 @@ struct Queues {
     timers: BTreeSet<(Timestamp, TaskId)>,
     running: u32,
     posed: BTreeSet<TaskId>,
+    /// Subgraphs that were entered and not told of yet.
+    entered: Vec<Told>,
     /// How many nodes the graph has, those of its subgraphs among them.
     total: usize,
 }
@@ -193,6 +197,11 @@ impl Machine {
         self.frames.get(&0).map(|f| Arc::clone(&f.state)).unwrap_or_default()
     }
 
+    /// Subgraphs that were entered since this was last called.
+    pub(crate) fn entered(&mut self) -> impl Iterator<Item = Told> + use<> {
+        std::mem::take(&mut self.queues.entered).into_iter()
+    }
+
     /// How it ended, once it did.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
@@ -265,7 +274,7 @@ impl Machine {
 }
 
 /// `at` and `after` together.
-fn later(at: Timestamp, after: std::time::Duration) -> Timestamp {
+pub(crate) fn later(at: Timestamp, after: std::time::Duration) -> Timestamp {
     let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(at.as_micros().saturating_add(micros))
 }

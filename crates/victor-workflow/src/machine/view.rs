@@ -17,12 +17,8 @@ impl Machine {
 
     fn question_of(&self, frame: &Frame, task: &Task) -> Option<Question> {
         let At::Waiting { ask, since, expires } = &task.at else { return None };
-        let place = frame.task_path(task).join("/");
         Some(Question {
-            id: match task.answers.len() {
-                0 => place,
-                n => format!("{place}:{}", n + 1),
-            },
+            id: question_id(frame, task),
             run_id: self.run,
             node: frame.node_name(task.node).to_string(),
             kind: ask.kind,
@@ -32,6 +28,14 @@ impl Machine {
             asked_at: *since,
             expires_at: *expires,
         })
+    }
+
+    /// What a question that the task asks now is answered by.
+    pub(super) fn question_id(&self, id: TaskId) -> String {
+        match (self.frames.get(&id.frame), self.task(id)) {
+            (Some(frame), Some(task)) => question_id(frame, task),
+            _ => String::new(),
+        }
     }
 
     /// The open questions, in the order of the pieces of work.
@@ -90,5 +94,13 @@ impl Machine {
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
         self.queues.timers.first().map(|(at, _)| *at)
+    }
+}
+
+fn question_id(frame: &Frame, task: &Task) -> String {
+    let place = frame.task_path(task).join("/");
+    match task.answers.len() {
+        0 => place,
+        n => format!("{place}:{}", n + 1),
     }
 }
