@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use victor_core::permission::Mode;
+
 use crate::bundled::BUNDLED;
 use crate::expr::same_name;
 use crate::registry::{Registered, WorkflowRegistry};
@@ -17,6 +19,15 @@ pub struct SourceFile {
     pub path: String,
     /// Its text.
     pub text: String,
+}
+
+/// The files of one folder, and what `${NAME}` in them may name.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    /// The files.
+    pub files: Vec<SourceFile>,
+    /// The environment; empty for a folder that is not trusted.
+    pub environment: Environment,
 }
 
 /// A workflow that was found.
@@ -44,9 +55,9 @@ impl Library {
     /// Reads all files. `layers` are folders, the nearest first: the project's, then the user's; the bundled ones come
     /// last by themselves.
     #[must_use]
-    pub fn new(layers: &[Vec<SourceFile>], environment: &Environment) -> Self {
+    pub fn new(layers: &[Layer]) -> Self {
         let mut library = Self::default();
-        for file in layers.iter().flatten() {
+        for (file, environment) in layers.iter().flat_map(|l| l.files.iter().map(|f| (f, &l.environment))) {
             match load(&file.path, &file.text, environment, &Known::default()) {
                 Ok(document) => library.files.push((file.path.clone(), document)),
                 Err(mistakes) => library.broken.push(mistakes),
@@ -99,10 +110,10 @@ impl Library {
     /// # Errors
     /// There is none of this name, or it includes one that is not there, or itself by way of other files.
     pub fn compile(&self, name: &str) -> Result<Compiled, Mistakes> {
-        self.compile_below(name, &[])
+        self.compile_below(name, &[], None)
     }
 
-    fn compile_below(&self, name: &str, open: &[String]) -> Result<Compiled, Mistakes> {
+    fn compile_below(&self, name: &str, open: &[String], within: Option<Mode>) -> Result<Compiled, Mistakes> {
         let Some((_, document)) = self.find(name) else {
             let all = self.list();
             let message = crate::yaml::unknown("workflow", name, all.iter().map(|f| f.name.as_str()));
@@ -114,14 +125,14 @@ impl Library {
         }
         // The inner mistakes say more than that nothing was found.
         let inner = std::cell::RefCell::new(None);
-        let resolve = |other: &str| match self.compile_below(other, &way) {
+        let resolve = |other: &str, mode: Option<Mode>| match self.compile_below(other, &way, mode) {
             Ok(compiled) => Some(compiled),
             Err(mistakes) => {
                 inner.borrow_mut().get_or_insert(mistakes);
                 None
             }
         };
-        let compiled = document.compile(name, &resolve);
+        let compiled = document.compile_within(name, within, &resolve);
         match (compiled, inner.into_inner()) {
             (Err(outer), Some(Mistakes(mut first))) => {
                 first.extend(outer.0);

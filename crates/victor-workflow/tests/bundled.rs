@@ -1,13 +1,17 @@
 //! The workflows that Victor brings along: they are sound, and fit the schema of workflow files.
+#![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
 use serde_json::Value;
 use victor_workflow::bundled::BUNDLED;
-use victor_workflow::library::{Library, SourceFile};
-use victor_workflow::template::Environment;
+use victor_workflow::library::{Layer, Library, SourceFile};
 use victor_workflow::yaml::schema_json;
 
 fn as_json(text: &str) -> Value {
-    victor_workflow::yaml::to_json("bundled", text).unwrap_or_else(|e| panic!("{e}"))
+    victor_workflow::yaml::to_json("bundled", text).unwrap()
+}
+
+fn layer(files: Vec<SourceFile>) -> Layer {
+    Layer { files, ..Layer::default() }
 }
 
 #[test]
@@ -54,9 +58,9 @@ fn the_nearest_workflow_counts_and_that_is_told() {
         ".victor/workflows/review.yaml",
         "workflows:\n  code-review: {description: Ours, nodes: [{id: a, type: workflow, workflow: helper}]}\n",
     );
-    let user = file("/home/u/helper.yaml", "workflows: {helper: {nodes: [{id: a, type: passthrough}]}}");
-    let broken = file("/home/u/broken.yaml", "workflows: {}");
-    let library = Library::new(&[vec![own], vec![user, broken]], &Environment::default());
+    let user = file("/home/me/helper.yaml", "workflows: {helper: {nodes: [{id: a, type: passthrough}]}}");
+    let broken = file("/home/me/broken.yaml", "workflows: {}");
+    let library = Library::new(&[layer(vec![own]), layer(vec![user, broken])]);
     assert_eq!(library.find("code_review").unwrap().0, ".victor/workflows/review.yaml");
     let found = library.list();
     let review = found.iter().find(|f| f.name == "code-review").unwrap();
@@ -76,7 +80,14 @@ fn a_workflow_cannot_include_itself_by_way_of_other_files() {
     let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
     let one = file("one.yaml", "workflows: {one: {nodes: [{id: a, type: workflow, workflow: two}]}}");
     let two = file("two.yaml", "workflows: {two: {nodes: [{id: a, type: workflow, workflow: one}]}}");
-    let library = Library::new(&[vec![one, two]], &Environment::default());
+    let library = Library::new(&[layer(vec![one, two])]);
     let error = library.compile("one").unwrap_err().to_string();
     assert!(error.starts_with("workflows: the workflow includes itself: one -> two -> one"), "{error}");
+}
+
+#[test]
+fn the_published_schema_is_the_one_of_the_code() {
+    let published = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas/workflow.schema.json");
+    let published: Value = serde_json::from_str(&std::fs::read_to_string(published).unwrap()).unwrap();
+    assert!(published == schema_json(), "`cargo xtask schema` writes it anew");
 }

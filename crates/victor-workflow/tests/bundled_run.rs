@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use victor_workflow::Workflows;
 use victor_workflow::library::Library;
 use victor_workflow::options::{RunOptions, WorkflowOutcome};
-use victor_workflow::template::Environment;
 
 async fn run(name: &str, input: Value, replies: &[Value], answers: &[(&str, Value)]) -> WorkflowOutcome {
-    let library = Library::new(&[], &Environment::default());
+    let library = Library::new(&[]);
     let compiled = library.compile(name).unwrap();
     let model = script(replies);
     let workflows = Workflows::of(&runtime(&model));
@@ -96,4 +95,14 @@ async fn approval_gate_carries_out_only_what_was_allowed() {
     let nobody = run("approval_gate", input, &[json!("I would"), json!("done")], &[]).await;
     assert_eq!(nobody.error.unwrap().code, "ABORTED");
     assert_eq!(nobody.result, Value::Null);
+}
+
+#[tokio::test]
+async fn debate_ends_with_the_judges_word() {
+    let verdict = json!({"winner": "against", "reason": "it costs too much", "answer": "No."});
+    let replies = [json!("yes 1"), json!("no 1"), json!("yes 2"), json!("no 2"), verdict];
+    let outcome = run("debate", json!({"question": "Rewrite it?"}), &replies, &[]).await;
+    assert_eq!(outcome.error, None);
+    assert_eq!(outcome.result["verdict"]["verdict"]["winner"], "against", "{}", outcome.result);
+    assert_eq!(outcome.result["report"], "# Rewrite it?\n\nNo.");
 }

@@ -27,6 +27,8 @@ struct Case {
     answers: HashMap<String, Value>,
     status: Option<String>,
     result: Option<Value>,
+    /// Some keys of the result.
+    part: serde_json::Map<String, Value>,
     error: Option<String>,
     /// Why the run does not even start.
     refused: Option<String>,
@@ -105,6 +107,9 @@ async fn check(text: &str, case: &Case) -> Result<(), String> {
         && outcome.result != *result
     {
         return Err(format!("came to\n{}\nnot\n{result}", outcome.result));
+    }
+    if let Some((key, value)) = case.part.iter().find(|(key, value)| outcome.result.get(key) != Some(value)) {
+        return Err(format!("`{key}` is not {value} in {}", outcome.result));
     }
     if let Some(error) = &case.error {
         let message = outcome.error.map(|e| e.message).unwrap_or_default();

@@ -111,7 +111,6 @@ impl Setup {
         Ok(Self { settings, place, keys, options })
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn env(&self) -> &Env {
         &self.options.env
     }

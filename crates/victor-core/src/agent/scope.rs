@@ -18,7 +18,7 @@ use crate::message::{Block, Input, ToolCall};
 use crate::permission::{Approver, Mode};
 use crate::runtime::Runtime;
 use crate::sandbox::SandboxMode;
-use crate::tool::ToolOutput;
+use crate::tool::{ToolOutput, ToolSet};
 use crate::usage::{Budget, NanoUsd, Spent};
 
 use super::dispatch::{RunScope, Scope};
@@ -239,6 +239,12 @@ impl RunScope {
     #[must_use]
     pub fn used(&self) -> (Spent, Option<NanoUsd>) {
         (self.inner.ledger.spent(), self.inner.ledger.cost())
+    }
+
+    /// The tools that the run has at most.
+    #[must_use]
+    pub fn tool_set(&self) -> &ToolSet {
+        &self.inner.tools
     }
 
     /// The names of the tools that ran, each once.

@@ -119,6 +119,11 @@ fn what_a_run_is_given_is_checked_at_once() {
          unknown input `target`; did you mean `target-file`?"
     );
     assert_eq!(inputs.schema().unwrap()["required"], json!(["target-file"]));
+    assert_eq!((inputs.value_of("target_file", "12"), inputs.value_of("depth", "12")), (json!("12"), json!(12)));
+    assert_eq!(
+        (inputs.value_of("mode_of", "[a, {b: 1}]"), inputs.value_of("x", "a: b: c")),
+        (json!(["a", {"b": 1}]), json!("a: b: c"))
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use victor_core::testing::{ScriptedProvider, TestClock, reply_calls, reply_text}
 use victor_core::tool::{DynTool, Effects, Plan, Tool, ToolCx, ToolOutput, ToolSource, erase};
 
 /// A model that says what its script says.
-pub struct Scripted(pub Arc<ScriptedProvider>);
+pub(crate) struct Scripted(pub(crate) Arc<ScriptedProvider>);
 
 #[async_trait]
 impl ProviderRegistry for Scripted {
@@ -40,7 +40,7 @@ impl ProviderRegistry for Scripted {
 }
 
 /// A script from JSON: texts, values as JSON, and `{"calls": [[tool, arguments]]}`.
-pub fn script(replies: &[Value]) -> Arc<ScriptedProvider> {
+pub(crate) fn script(replies: &[Value]) -> Arc<ScriptedProvider> {
     ScriptedProvider::new(replies.iter().map(|reply| match reply {
         Value::String(text) => reply_text(text),
         reply => match reply.get("calls").and_then(Value::as_array) {
@@ -57,7 +57,7 @@ pub fn script(replies: &[Value]) -> Arc<ScriptedProvider> {
 }
 
 /// People who answer the questions of some nodes.
-pub struct People(pub HashMap<String, Value>);
+pub(crate) struct People(pub(crate) HashMap<String, Value>);
 
 #[async_trait]
 impl Interviewer for People {
@@ -67,7 +67,7 @@ impl Interviewer for People {
 }
 
 /// A runtime whose only model is `model`, with the tools `read`, `grep`, `bash` and `flaky`.
-pub fn runtime(model: &Arc<ScriptedProvider>) -> Runtime {
+pub(crate) fn runtime(model: &Arc<ScriptedProvider>) -> Runtime {
     let registry = Arc::new(Scripted(Arc::clone(model)));
     Runtime::builder().clock(TestClock::default()).providers(registry).tools(Arc::new(Tools::new())).build().unwrap()
 }

@@ -128,7 +128,7 @@ impl WorkflowFolders {
     }
 
     fn fill(&self, project: Option<&Path>, user: &Path) -> Shelf {
-        let mut shelf = Shelf { library: Library::new(&[], &Environment::default()), broken: Vec::new() };
+        let mut shelf = Shelf { library: Library::new(&[]), broken: Vec::new() };
         let shown = |path: &Path| path.display().to_string();
         shelf.put(folder(user, &shown, Links::Follow), &self.environment);
         if let Some(project) = project {

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use globset::Glob;
+use globset::{Glob, GlobMatcher};
 use victor_core::agent::{Agent, AgentSpec};
 use victor_core::error::ConfigurationError;
 use victor_core::permission::Mode;
 use victor_core::provider::Selector;
 use victor_core::request::{OutputSchema, Params};
-use victor_core::runtime::Runtime;
 use victor_core::tool::DynTool;
 use victor_core::usage::{Budget, NanoUsd};
 
@@ -40,9 +39,9 @@ pub(super) struct Step {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ToolFilter {
     /// Lists that a tool must be in; none for all.
-    pub(super) allowed: Vec<Vec<String>>,
+    allowed: Vec<Vec<String>>,
     /// Tools that it may not use.
-    pub(super) forbidden: Vec<String>,
+    forbidden: Vec<String>,
 }
 
 /// The agent of a node.
@@ -99,55 +98,49 @@ pub(super) fn narrowest(a: Option<Mode>, b: Option<Mode>) -> Option<Mode> {
 }
 
 impl ToolFilter {
-    /// The tools of the runtime that it lets through.
-    ///
-    /// # Errors
-    /// A name or glob fits no tool.
-    pub(super) async fn tools(&self, runtime: &Runtime) -> Result<Vec<Arc<dyn DynTool>>, ConfigurationError> {
-        let all = runtime.tool_set().await;
-        let names: Vec<&str> = all.tools().iter().map(|t| t.spec().name.as_str()).collect();
-        let mut tools: Vec<Arc<dyn DynTool>> = all.tools().to_vec();
-        for list in &self.allowed {
-            let mut kept = vec![false; tools.len()];
-            for want in list {
-                let glob = matcher(want)?;
-                if !names.iter().any(|n| glob(n)) {
-                    return Err(ConfigurationError::unknown("tool", "TOOL_NOT_FOUND", want, names));
-                }
-                tools.iter().enumerate().for_each(|(i, t)| kept[i] |= glob(&t.spec().name));
-            }
-            let mut kept = kept.into_iter();
-            tools.retain(|_| kept.next().unwrap_or_default());
+    /// Takes the tools that it does not let through out of `tools`. The first list of `allowed` has been seen to.
+    fn narrow(&self, tools: &mut Vec<Arc<dyn DynTool>>) -> Result<(), ConfigurationError> {
+        for list in self.allowed.iter().skip(1) {
+            let globs = matchers(list)?;
+            tools.retain(|t| globs.iter().any(|g| g.is_match(&t.spec().name)));
         }
-        for unwanted in &self.forbidden {
-            let glob = matcher(unwanted)?;
-            tools.retain(|t| !glob(&t.spec().name));
-        }
-        Ok(tools)
+        let unwanted = matchers(&self.forbidden)?;
+        tools.retain(|t| !unwanted.iter().any(|g| g.is_match(&t.spec().name)));
+        Ok(())
     }
 }
 
-fn matcher(text: &str) -> Result<impl Fn(&str) -> bool, ConfigurationError> {
-    let glob = Glob::new(text)
-        .map_err(|e| ConfigurationError::new(format!("`{text}` is neither a tool's name nor a glob: {e}")))?
-        .compile_matcher();
-    Ok(move |name: &str| glob.is_match(name))
+fn matchers(globs: &[String]) -> Result<Vec<GlobMatcher>, ConfigurationError> {
+    let matcher = |text: &String| {
+        let fail = |e| ConfigurationError::new(format!("`{text}` is neither a tool's name nor a glob: {e}"));
+        Glob::new(text).map(|g| g.compile_matcher()).map_err(fail)
+    };
+    globs.iter().map(matcher).collect()
 }
 
-/// An agent with the tools that a filter lets through, and calls counted where they are limited.
+/// An agent that may do no more than the run, with the tools that a filter lets through, and calls counted where they
+/// are limited.
 pub(super) async fn make(
     cx: &NodeCx,
     mut spec: AgentSpec,
     filter: &ToolFilter,
     calls: Option<&Arc<Calls>>,
 ) -> Result<Agent, NodeError> {
-    // What the run may do at most, its agents may too.
-    spec.mode = narrowest(spec.mode.or(Some(cx.scope().mode())), Some(cx.scope().mode()));
-    let is_open = filter.allowed.is_empty() && filter.forbidden.is_empty();
-    if is_open && calls.is_none() {
-        return Ok(Agent::create(cx.runtime(), spec).await?);
+    let most = cx.scope().mode();
+    spec.tools = filter.allowed.first().cloned();
+    let mut agent = Agent::create(cx.runtime(), spec.clone()).await?;
+    let mode = narrowest(Some(agent.mode()), Some(most));
+    if mode != Some(agent.mode()) {
+        spec.mode = mode;
+        agent = Agent::create(cx.runtime(), spec.clone()).await?;
     }
-    let tools = filter.tools(cx.runtime()).await?;
+    let all = agent.tools().await;
+    let run = cx.scope().tool_set();
+    let mut tools: Vec<_> = all.tools().iter().filter(|t| run.get(&t.spec().name).is_some()).cloned().collect();
+    filter.narrow(&mut tools)?;
+    if tools.len() == all.tools().len() && calls.is_none() {
+        return Ok(agent);
+    }
     spec.tools = Some(tools.iter().map(|t| globset::escape(&t.spec().name)).collect());
     let mut builder = Agent::builder().spec(spec);
     if let Some(calls) = calls {

@@ -69,6 +69,16 @@ impl Inputs {
         if wrong.is_empty() { Ok(state) } else { Err(ConfigurationError::new(wrong.join("\n"))) }
     }
 
+    /// The value of an input from a text, as a command line has it: read as YAML, unless the input is a text.
+    #[must_use]
+    pub fn value_of(&self, name: &str, text: &str) -> Value {
+        let kind = self.declared.as_ref().and_then(|d| d.get(name)).and_then(|input| input.kind);
+        if kind == Some(super::super::InputKind::String) {
+            return Value::String(text.to_owned());
+        }
+        super::super::load::to_json(name, text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    }
+
     fn misfit(&self, name: &str, input: &Input, value: &Value) -> Option<String> {
         if let Some(kind) = input.kind
             && !kind.fits(value)

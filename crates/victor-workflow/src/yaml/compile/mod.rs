@@ -7,6 +7,7 @@ mod inputs;
 mod parallel;
 mod scope;
 mod steps;
+mod team;
 mod tool;
 
 pub use inputs::Inputs;
@@ -52,6 +53,8 @@ impl Compiled {
 
 /// Finds workflows of other files.
 pub type Resolve<'a> = &'a dyn Fn(&str) -> Option<Compiled>;
+/// Finds workflows of other files, whose agents and tools may do no more than the mode allows.
+pub(crate) type ResolveWithin<'a> = &'a dyn Fn(&str, Option<Mode>) -> Option<Compiled>;
 
 impl Document {
     /// Makes a workflow of the file ready to run. `resolve` finds those of other files that it includes.
@@ -59,13 +62,23 @@ impl Document {
     /// # Errors
     /// There is no workflow of this name, or it includes one that is not there.
     pub fn compile(&self, name: &str, resolve: Resolve<'_>) -> Result<Compiled, Mistakes> {
+        self.compile_within(name, None, &|name, _| resolve(name))
+    }
+
+    /// As [`compile`](Self::compile), for a workflow in another one that may do no more than `within` allows.
+    pub(crate) fn compile_within(
+        &self,
+        name: &str,
+        within: Option<Mode>,
+        resolve: ResolveWithin<'_>,
+    ) -> Result<Compiled, Mistakes> {
         let Some(workflow) = self.workflow(name) else {
             let names = self.workflows.iter().map(|w| w.name.as_str());
             let message = super::decode::unknown("workflow", name, names);
             return Err(Mistakes(vec![self.told(Place::default(), message)]));
         };
         let mut compiler = Compiler { document: self, resolve, mistakes: Vec::new(), depth: 0 };
-        let compiled = compiler.workflow(workflow);
+        let compiled = compiler.workflow(workflow, within);
         match compiled {
             Some(compiled) if compiler.mistakes.is_empty() => Ok(compiled),
             _ => Err(Mistakes(compiler.mistakes)),
@@ -79,7 +92,7 @@ impl Document {
 
 pub(super) struct Compiler<'a> {
     document: &'a Document,
-    resolve: Resolve<'a>,
+    resolve: ResolveWithin<'a>,
     mistakes: Vec<Mistake>,
     depth: usize,
 }
@@ -98,7 +111,7 @@ impl Compiler<'_> {
         self.mistakes.push(told);
     }
 
-    fn workflow(&mut self, workflow: &Workflow) -> Option<Compiled> {
+    fn workflow(&mut self, workflow: &Workflow, within: Option<Mode>) -> Option<Compiled> {
         if self.depth >= DEEPEST {
             self.mistake(workflow.place(), format!("more than {DEEPEST} workflows stand in each other"));
             return None;
@@ -109,6 +122,7 @@ impl Compiler<'_> {
             self.document.missing_environment(&workflow.name),
         );
         let mode = workflow.head.metadata.as_ref().and_then(|m| m.mode.as_ref()).map(|m| m.value);
+        let mode = agent::narrowest(mode, within);
         let shared = Shared { workflow, environment: &self.document.environment, mode };
         let mut graph = StateGraph::new(workflow.name.as_str());
         graph.description(workflow.head.description.clone().unwrap_or_default());
@@ -173,7 +187,7 @@ impl Compiler<'_> {
                 let subgraph = self.included(node, inner, shared)?;
                 Ok(graph.subgraph(id, subgraph))
             }
-            NodeKind::Team(_) => Err("teams cannot be run yet".to_owned()),
+            NodeKind::Team(team) => team::step(node, team, shared).map(|n| graph.add(id, n)),
         };
         made.map_err(|message| self.mistake(node.place, message)).ok()
     }
@@ -181,8 +195,8 @@ impl Compiler<'_> {
     fn included(&mut self, node: &Node, inner: &super::WorkflowNode, shared: Shared<'_>) -> Option<Subgraph> {
         let own = self.document.workflow(&inner.workflow);
         let found = match own {
-            Some(workflow) => self.workflow(workflow)?,
-            None => match (self.resolve)(&inner.workflow) {
+            Some(workflow) => self.workflow(workflow, shared.mode)?,
+            None => match (self.resolve)(&inner.workflow, shared.mode) {
                 Some(found) => found,
                 None => {
                     let names = self.document.workflows.iter().map(|w| w.name.as_str());
