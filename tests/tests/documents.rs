@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/getting-started.md",
     "docs/configuration.md",
     "docs/library.md",
+    "docs/teams.md",
     "docs/http.md",
     "docs/workflows-running.md",
     "docs/choosing-a-door.md",

@@ -155,13 +155,8 @@ impl Driver<'_> {
 
     /// Sends the request while the user's message is being committed; no event leaves before that is done.
     async fn call_model(&mut self, turn: u32) -> Result<(), VictorError> {
-        let room = match self.scope.inner.ledger.begin_call(&self.model, self.context) {
-            Ok(room) => room,
-            Err(limit) => {
-                self.machine.reach(limit);
-                return Ok(());
-            }
-        };
+        let room = self.scope.inner.ledger.begin_call(&self.model, self.context);
+        let Ok(room) = room.map_err(|limit| self.machine.reach(limit)) else { return Ok(()) };
         let (request, cx, model, scope) = (self.request(), self.call_cx(), self.model.clone(), self.scope.clone());
         let (provider, name) = (&model.info.provider, &model.info.id);
         self.publish("provider.request", || json!({ "provider": provider, "model": name, "turn": turn }));
@@ -183,16 +178,10 @@ impl Driver<'_> {
             Err(e) => Err(e),
         };
         drop(request);
-        match answer {
-            Ok(completion) => {
-                room.answered(&model, completion.usage);
-                self.take_answer(completion).await
-            }
+        match answer.inspect(|completion| room.answered(&model, completion.usage)) {
+            Ok(completion) => self.take_answer(completion).await,
             Err(_) if scope.inner.cancel.is_cancelled() => Ok(()),
-            Err(e) => {
-                drop(room);
-                self.recover(e).await
-            }
+            Err(e) => self.recover(e).await,
         }
     }
 

@@ -191,8 +191,8 @@ impl Team {
         self
     }
 
-    /// Who answers the questions of a run of its own; the runtime's approver unless said. As a part of another run
-    /// the team asks whom that run asks.
+    /// Who answers the questions of a run of its own; whom the lead or the first member asks, unless said. As a part of
+    /// another run the team asks whom that run asks.
     #[must_use]
     pub fn approver(mut self, approver: Arc<dyn Approver>) -> Self {
         self.approver = Some(approver);
@@ -219,10 +219,11 @@ impl Team {
     /// Does a task and follows the run. The last event's outcome holds the [`TeamOutcome`] as its structured form.
     pub fn astream(&self, task: impl Into<String>) -> Run {
         let (team, task) = (self.clone(), task.into());
-        let options = ScopeOptions { approver: self.approver.clone(), budget: self.budget, ..ScopeOptions::default() };
-        let Some(first) = self.everybody().next() else {
+        let Some(first) = self.lead.as_ref().or(self.members.first()) else {
             return Run::refused(ConfigurationError::new("a team needs members").into());
         };
+        let approver = self.approver.clone().unwrap_or_else(|| first.agent.asked());
+        let options = ScopeOptions { approver: Some(approver), budget: self.budget, ..ScopeOptions::default() };
         RunScope::start(first.agent.runtime(), options, move |scope| async move {
             let mut done = team.run_in(&scope, &task).await;
             let cause = done.cause.take();

@@ -6,6 +6,7 @@ use victor_core::permission::Mode;
 
 use super::document::Names;
 use super::place::{At, Source};
+pub use crate::team::{Formation, MemberFailure};
 
 /// Agents that work together.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -35,39 +36,6 @@ pub struct TeamNode {
     /// Tokens of the whole team at most.
     #[schemars(range(min = 1))]
     pub token_budget: Option<At<u64>>,
-}
-
-/// How the members of a team work together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Formation {
-    /// One after the other; each sees the task and what all before it have said.
-    Sequential,
-    /// All at once, each with the task alone.
-    Parallel,
-    /// A lead plans, hands work to the members through tools, and integrates.
-    Hierarchical,
-    /// One after the other; the first gets the task, each other one the text of the one before.
-    Pipeline,
-    /// Peers, all at once, who share a blackboard.
-    Flat,
-    /// Each proposes, then all vote; until enough agree.
-    Consensus,
-    /// They argue in turn for some rounds, then a judge decides.
-    Debate,
-    /// The first works, the second criticises; until it approves.
-    Reflection,
-}
-
-/// What happens to the team when a member does not come to its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MemberFailure {
-    /// The team ends as the member did.
-    #[default]
-    Fail,
-    /// The others go on, where the formation can do without the member.
-    Continue,
 }
 
 /// A member of a team. What is left out follows the configuration.
@@ -105,21 +73,4 @@ pub struct Member {
     /// Tokens at most, each time that it is asked.
     #[schemars(range(min = 1))]
     pub token_budget: Option<At<u64>>,
-}
-
-impl Formation {
-    /// Its name in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sequential => "sequential",
-            Self::Parallel => "parallel",
-            Self::Hierarchical => "hierarchical",
-            Self::Pipeline => "pipeline",
-            Self::Flat => "flat",
-            Self::Consensus => "consensus",
-            Self::Debate => "debate",
-            Self::Reflection => "reflection",
-        }
-    }
 }

@@ -11,7 +11,7 @@ use victor_core::event::EventKind;
 use victor_core::permission::Mode;
 use victor_core::provider::{ChunkStream, Model, ModelInfo, Provider};
 use victor_core::request::{CallCx, Request};
-use victor_core::testing::{reply_calls, reply_text};
+use victor_core::testing::{ScriptedProvider, reply_calls, reply_text};
 use victor_core::tool::{Effects, ToolCx, tool_fn};
 use victor_core::usage::{Budget, Limit};
 use victor_workflow::team::{Member, MemberFailure, Team};
@@ -48,6 +48,49 @@ async fn all_members_draw_on_one_budget() {
         let parts: u64 = done.contributions.iter().map(|c| c.usage.total()).sum();
         assert_eq!(parts, done.usage.total(), "the parts are not the whole");
     }
+}
+
+/// A provider whose calls overlap with those of others.
+struct Slow(Arc<ScriptedProvider>);
+
+#[async_trait]
+impl Provider for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn wire(&self) -> &'static str {
+        "slow"
+    }
+
+    async fn stream(&self, request: &Request, cx: &CallCx) -> Result<ChunkStream, ProviderError> {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        self.0.stream(request, cx).await
+    }
+
+    async fn check(&self, _: &CallCx) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn list_models(&self, _: &CallCx) -> Result<Vec<ModelInfo>, ProviderError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn calls_at_the_same_time_do_not_pass_a_limit_together() {
+    let rt = runtime();
+    let mut members = Vec::new();
+    for name in ["a", "b", "c"] {
+        let script = ScriptedProvider::new((0..9).map(|_| busy()).collect::<Vec<_>>());
+        let model = Model { provider: Arc::new(Slow(script)), info: Arc::new(ModelInfo::default()) };
+        members.push(Member::new(name, Agent::builder().model(model).tool(note()).build(&rt).await.unwrap()));
+    }
+    let team = Team::parallel(members).budget(turns(4)).on_member_failure(MemberFailure::Continue);
+    let (_, done) = perform(&team, "Work").await;
+    assert_eq!((done.status, done.limit, done.turns), (Status::Limit, Some(Limit::Turns), 4));
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod fail;
 mod flow;
 mod stage;
 mod within;
+mod workflow;
