@@ -43,7 +43,9 @@ fn the_projects_workflows_come_before_the_users_and_the_bundled_ones() {
     assert_eq!(registry.get("w").unwrap_err().to_string(), bad);
     let listing = registry.list();
     assert_eq!((listing.broken.len(), listing.notices.len()), (1, 1));
-    assert!(listing.notices[0].starts_with("workflow `code-review` of .victor/workflows/review.yaml counts, not that of"));
+    assert!(
+        listing.notices[0].starts_with("workflow `code-review` of .victor/workflows/review.yaml counts, not that of")
+    );
     write(&project.join(".victor/workflows/new.yaml"), &flow("new", "what was written since is seen"));
     assert!(registry.get("new").is_ok());
 }
