@@ -17,6 +17,10 @@ struct Terminal {
 impl Terminal {
     /// `None` where there is no tmux; `cargo xtask test` says so at its end.
     fn open(bench: &Bench, server: &ModelServer, name: &str) -> Option<Self> {
+        Self::open_with(bench, server, name, &[])
+    }
+
+    fn open_with(bench: &Bench, server: &ModelServer, name: &str, args: &[&str]) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
             eprintln!("not run: tmux is not installed");
             return None;
@@ -24,7 +28,7 @@ impl Terminal {
         let terminal = Self { socket: format!("victor-test-{}-{name}", std::process::id()) };
         let mut tmux = bench.program(Path::new("tmux"));
         tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "new-session", "-d", "-x", "70", "-y", "30"]);
-        tmux.arg(built("victor")).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
+        tmux.arg("--").arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
         tmux.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
         assert!(tmux.status().unwrap().success());
         Some(terminal)
@@ -197,4 +201,34 @@ fn what_nobody_can_answer_is_declined() {
     let requests = server.finish();
     let said = requests[1].messages().iter().find(|m| m["role"] == "tool").unwrap()["content"].to_string();
     assert!(said.contains("decline"), "{said}");
+}
+
+#[test]
+fn a_workflow_asks_the_person_and_its_time_out_acts() {
+    let (bench, server) = (Bench::new(), ModelServer::start([]));
+    bench.file(
+        "ask.yaml",
+        "workflows:\n  ask:\n    nodes:\n      - {id: ok, type: hitl, hitl_type: approval, prompt: \"Merge it?\", fallback: abort, next: [pick]}\n      - {id: pick, type: hitl, hitl_type: choice, prompt: \"Which?\", options: [red, blue], fallback: abort, next: [slow]}\n      - {id: slow, type: hitl, hitl_type: approval, prompt: \"Still there?\", timeout: 1, fallback: {value: true}, next: [last]}\n      - {id: last, type: hitl, hitl_type: input, prompt: \"Last words?\", fallback: abort}\n",
+    );
+    let Some(terminal) = Terminal::open_with(&bench, &server, "workflow", &["workflow", "run", "ask.yaml"]) else {
+        return;
+    };
+    terminal.shows("Merge it?");
+    terminal.shows("Answer yes or no:");
+    terminal.type_line("perhaps");
+    terminal.shows("neither yes nor no");
+    terminal.type_line("yes");
+    terminal.shows("1. red");
+    terminal.type_line("2");
+    terminal.shows("Still there?");
+    terminal.shows("the time for an answer is up");
+    terminal.shows("Last words?");
+    terminal.shows("Your answer:");
+    terminal.type_line("so long");
+    terminal.ends();
+    let runs = bench.victor(&["workflow", "list", "--runs", "--json"]).output().unwrap();
+    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
+    let result = json!({"ok": true, "pick": "blue", "slow": true, "last": "so long"});
+    assert_eq!((&runs["runs"][0]["status"], &runs["runs"][0]["result"]), (&json!("completed"), &result));
+    server.finish();
 }

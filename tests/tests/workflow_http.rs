@@ -154,3 +154,34 @@ fn others_do_not_see_a_run() {
     let path = format!("/api/v1/workflows/{id}/status");
     assert_eq!(served.send("GET", &path, &[("authorization", &mine)], "").status, 200);
 }
+
+#[test]
+fn a_server_that_crashed_goes_on_with_its_runs() {
+    let bench = Bench::new();
+    std::fs::write(bench.home().join("config.yaml"), "permissions: {allow: [\"bash(*)\"]}\n").unwrap();
+    let node = |id: &str, command: &str, next: &str| {
+        format!(
+            "      - {{id: {id}, type: tool, tool: bash, arguments: {{command: \"{command}\"}}, output: {id}{next}}}\n"
+        )
+    };
+    let nodes = node("a", "echo a >> effects", ", next: [b]") + &node("b", "test -e go || sleep 600", "");
+    bench.file(".victor/workflows/slow.yaml", format!("workflows:\n  slow:\n    nodes:\n{nodes}"));
+    let mut served = Served::start(bench.victor(&["serve", "--port", "0"]));
+    let (code, answer) = run(&served, &json!({"workflow": "slow", "wait": false}));
+    assert_eq!((code, &answer["status"]), (202, &json!("running")));
+    let id = answer["workflow_id"].as_str().unwrap().to_owned();
+    let events = format!("/api/v1/workflows/{id}/events");
+    let works = |line: &String| line.contains("\"tool_call\"") && line.contains("sleep 600");
+    assert!(served.open("GET", &events, &[], "").lines().map_while(Result::ok).any(|l| works(&l)));
+    served.kill();
+    let (out, ..) = told(&bench.victor(&["workflow", "status", &id, "--json"]).output().unwrap());
+    let state: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&state["status"], &state["interrupted"]), (&json!("running"), &json!(true)));
+    bench.file("go", "");
+    let served = Served::start(bench.victor(&["serve", "--port", "0"]));
+    assert!(served.get(&events).body.contains("event: finished"));
+    assert_eq!(status(&served, &id)["status"], "completed");
+    assert_eq!(std::fs::read_to_string(bench.work().join("effects")).unwrap(), "a\n");
+    let (out, ..) = told(&bench.victor(&["logs"]).output().unwrap());
+    assert!(out.contains("was interrupted and goes on"), "{out}");
+}

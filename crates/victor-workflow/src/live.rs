@@ -23,7 +23,11 @@ pub(crate) struct LiveRun {
 
 /// The runs that this process drives.
 #[derive(Clone, Default)]
-pub(crate) struct Live(Arc<Mutex<HashMap<RunId, LiveRun>>>);
+pub(crate) struct Live {
+    runs: Arc<Mutex<HashMap<RunId, LiveRun>>>,
+    /// Woken when one is not driven any more.
+    put_down: Arc<Notify>,
+}
 
 /// Keeps a run in the list until dropped.
 pub(crate) struct Listed {
@@ -33,20 +37,26 @@ pub(crate) struct Listed {
 
 impl Live {
     pub(crate) fn list(&self, id: RunId, run: LiveRun) -> Listed {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, run);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(id, run);
         Listed { id, live: self.clone() }
     }
 
+    /// Waits until one that was driven is not any more: it has ended, or waits.
+    pub(crate) async fn put_down(&self) {
+        self.put_down.notified().await;
+    }
+
     pub(crate) fn get(&self, id: RunId) -> Option<LiveRun> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let run = self.live.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let run = self.live.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
         if let Some(run) = run {
             run.changed.notify_waiters();
         }
+        self.live.put_down.notify_one();
     }
 }

@@ -27,6 +27,8 @@ use crate::writer::Writer;
 const PAGE: usize = 4096;
 /// How long it is waited at most until waiting runs are looked at again: others may have begun new ones.
 const WATCH: Duration = Duration::from_secs(30);
+/// How soon it is looked at runs that this process has put down.
+const PUT_DOWN: Duration = Duration::from_millis(100);
 /// How soon whoever tends waiting runs hears of a shutdown.
 const TENDED: Duration = Duration::from_millis(500);
 
@@ -312,9 +314,14 @@ impl Workflows {
                 // In short steps: a shutdown waits for whoever tends as it does for a run.
                 let step = pause.min(TENDED);
                 pause -= step;
-                tokio::time::sleep(step).await;
+                let put_down = tokio::time::timeout(step, self.live.put_down()).await.is_ok();
                 if self.runtime.is_closed() {
                     return;
+                }
+                if put_down {
+                    // It may wait for less time than is waited for here. Of many only a few looks come.
+                    tokio::time::sleep(PUT_DOWN).await;
+                    break;
                 }
             }
         }

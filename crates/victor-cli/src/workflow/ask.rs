@@ -95,7 +95,6 @@ impl Typed {
     /// The next line; `None` where the terminal gives no more.
     async fn line(&mut self) -> Option<String> {
         if !self.pending {
-            let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
             self.wanted.send(()).ok()?;
             self.pending = true;
         }
@@ -106,6 +105,8 @@ impl Typed {
 
     /// Puts a question until the answer fits it, its time is up, or nobody is there any more.
     pub(super) async fn put(&mut self, terminal: Terminal, (question, mut answer): Asked) {
+        // What was typed before the question was there is no answer to it.
+        let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
         show(terminal, &question);
         loop {
             let line = tokio::select! {
