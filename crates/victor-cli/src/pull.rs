@@ -33,6 +33,17 @@ pub(crate) enum Consent {
     Missing,
 }
 
+impl Consent {
+    /// What `--yes` and the terminal make of it.
+    pub(crate) fn of(app: &App, flags: &AgentFlags) -> Self {
+        match (flags.call.yes, app.terminal.can_ask()) {
+            (true, _) => Self::Given,
+            (false, true) => Self::Ask,
+            (false, false) => Self::Missing,
+        }
+    }
+}
+
 /// The agent; where its model is not on this machine, after that was fetched. Says which local model answers where
 /// nobody chose it.
 ///

@@ -40,7 +40,7 @@ pub(crate) async fn run(app: &App, args: RunArgs, before: AgentFlags) -> Result<
     let spec = AgentSpec { output_schema: schema, ..spec };
     let shows_text = spec.output_schema.is_none();
     let approver: Arc<dyn Approver> = if flags.call.yes { Arc::new(AllowAll) } else { Arc::new(DenyAll) };
-    let consent = if flags.call.yes { Consent::Given } else { Consent::Missing };
+    let consent = Consent::of(app, &flags);
     let agent = pull::agent(app, (&setup, &runtime), spec, consent, &mut signals).await?.with_approver(approver);
     tokio::select! {
         () = app.ready_servers(&runtime) => {}

@@ -52,7 +52,7 @@ pub(crate) async fn sessions(app: &App, command: SessionsCommand) -> Result<Exit
             let now = runtime.clock().now().as_micros();
             let before = Timestamp::from_micros(now.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)));
             let count = runtime.sessions().prune(before).await?;
-            let runs = runtime.journal().prune(before).await.map_err(victor::VictorError::from)?;
+            let runs = runtime.journal().prune(before).await.map_err(|e| Failure::failed(e.to_string()))?;
             match format.json {
                 true => json(&json!({ "deleted": count, "workflow_runs_deleted": runs }))?,
                 false => note(format!("{count} sessions and {runs} runs of workflows deleted")),

@@ -132,7 +132,12 @@ impl Setup {
             return Err(ConfigurationError::new(message));
         }
         let trusted = place.trust.is_trusted().then_some(&place.files);
-        let servers = mcp::definitions(&mut settings, trusted, &place.root, &options.env)?;
+        let mut servers = mcp::definitions(&mut settings, trusted, &place.root, &options.env)?;
+        if reach == Reach::Machine && !servers.is_empty() {
+            // Their programs run outside of the sandbox, so nobody could hold them to it.
+            settings.notices.push("VICTOR_AIRGAPPED_MODE is on: no MCP server is used".to_owned());
+            servers.clear();
+        }
         let keys = Keys::new(place.home.clone(), options.env.clone());
         Ok(Self { settings, place, keys, servers, options, reach })
     }

@@ -81,11 +81,7 @@ pub(crate) async fn chat(
     app.ask_for_trust(&mut signals).await?;
     let Opened { runtime, spec, setup } = app.open(&flags)?;
     let (approver, questions) = approver(app, &runtime, &flags);
-    let consent = match (flags.call.yes, app.terminal.can_ask()) {
-        (true, _) => Consent::Given,
-        (false, true) => Consent::Ask,
-        (false, false) => Consent::Missing,
-    };
+    let consent = Consent::of(app, &flags);
     let agent = pull::agent(app, (&setup, &runtime), spec, consent, &mut signals).await?.with_approver(approver);
     tokio::select! {
         () = app.ready_servers(&runtime) => {}
