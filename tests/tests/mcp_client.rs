@@ -224,3 +224,13 @@ fn a_chat_shows_resources_and_says_prompts_of_a_server() {
     assert!(err.contains("the prompt needs who=..") && err.contains("did you mean `greet`"), "{err}");
     assert!(out.contains("running"), "{out}");
 }
+
+#[test]
+fn without_network_no_server_is_used() {
+    let bench = bench("good", "");
+    let output = bench.victor(&["tools", "list"]).env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap();
+    let (out, err, code) = told(&output);
+    assert!(code == 0 && !out.contains("s__"), "{out}{err}");
+    assert!(err.contains("no MCP server is used"), "{err}");
+    assert_eq!(starts(&bench), 0);
+}
