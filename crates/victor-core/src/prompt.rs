@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 use crate::resource::SourceError;
+use crate::tool::Origin;
 
 /// What is said of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +44,11 @@ pub struct PromptArgument {
 pub trait PromptSource: Send + Sync + 'static {
     /// The source's name: what stands before the prompt's in `/name:prompt`, and in messages.
     fn name(&self) -> &str;
+
+    /// Whose prompts it has.
+    fn origin(&self) -> Origin {
+        Origin::Own
+    }
 
     /// Its prompts.
     ///

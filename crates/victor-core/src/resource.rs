@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::tool::Origin;
+
 /// Something that can be read by its URI.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resource {
@@ -96,6 +98,11 @@ pub enum SourceError {
 pub trait ResourceSource: Send + Sync + 'static {
     /// The source's name: what stands before the URI in `@name:uri`, and in messages.
     fn name(&self) -> &str;
+
+    /// Whose resources it has.
+    fn origin(&self) -> Origin {
+        Origin::Own
+    }
 
     /// Whether URIs of this form are its own.
     fn owns(&self, uri: &str) -> bool;

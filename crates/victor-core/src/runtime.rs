@@ -25,7 +25,7 @@ use crate::provider::ProviderRegistry;
 use crate::resource::ResourceSource;
 use crate::sandbox::{SandboxMode, Workspace};
 use crate::session::SessionStore;
-use crate::tool::{DynTool, ToolOutput, ToolSet, ToolSource};
+use crate::tool::{DynTool, Origin, ToolOutput, ToolSet, ToolSource};
 
 /// Makes the system prompt of a mode. The same mode must give the same text for as long as the runtime lives.
 pub type Instructions = Arc<dyn Fn(Mode) -> String + Send + Sync>;
@@ -88,6 +88,15 @@ impl Runtime {
     pub async fn tool_set(&self) -> ToolSet {
         let mut tools = Vec::new();
         for source in &self.inner.tools {
+            tools.extend(source.tools().await);
+        }
+        ToolSet::new(tools)
+    }
+
+    /// The tools that are no other server's, as they are now; no server is asked or started for them.
+    pub async fn own_tool_set(&self) -> ToolSet {
+        let mut tools = Vec::new();
+        for source in self.inner.tools.iter().filter(|source| source.origin() == Origin::Own) {
             tools.extend(source.tools().await);
         }
         ToolSet::new(tools)
@@ -176,7 +185,10 @@ impl Runtime {
     /// # Errors
     /// Unknown tool, wrong arguments, denial, failure.
     pub async fn call_tool(&self, name: &str, args: Value, options: CallOptions) -> Result<ToolOutput, ToolError> {
-        let tools = self.tool_set().await;
+        let tools = match &options.tools {
+            Some(tools) => tools.clone(),
+            None => self.tool_set().await,
+        };
         crate::agent::call_tool(self, tools, name, args, options).await
     }
 
@@ -305,6 +317,8 @@ pub struct CallOptions {
     pub cancel: CancellationToken,
     /// What was allowed before for as long as these are shared, and what is allowed so from now on.
     pub grants: Option<Arc<Mutex<Grants>>>,
+    /// The tools that there are for this call; `None` for all of the runtime.
+    pub tools: Option<ToolSet>,
     /// Who is told how far the call is.
     pub progress: Option<Progress>,
 }

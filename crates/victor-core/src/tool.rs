@@ -412,11 +412,25 @@ impl<T: Tool> DynTool for Erased<T> {
     }
 }
 
+/// Whose tools, resources or prompts a source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Victor's or the application's.
+    Own,
+    /// Another server's, which agents may use and no door passes on.
+    Foreign,
+}
+
 /// Where tools come from: built in, an MCP server, an application.
 #[async_trait]
 pub trait ToolSource: Send + Sync + 'static {
     /// The source's name, for messages.
     fn name(&self) -> &str;
+
+    /// Whose tools it has.
+    fn origin(&self) -> Origin {
+        Origin::Own
+    }
 
     /// The tools that it has now.
     async fn tools(&self) -> Vec<Arc<dyn DynTool>>;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use victor_core::message::Message;
 use victor_core::prompt::{Prompt, PromptArgument, PromptSource};
 use victor_core::resource::SourceError;
+use victor_core::tool::Origin;
 
 use super::content::messages;
 use super::server::Server;
@@ -28,6 +29,10 @@ impl Prompts {
 impl PromptSource for Prompts {
     fn name(&self) -> &str {
         &self.server.config().name
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Foreign
     }
 
     async fn list(&self) -> Result<Vec<Prompt>, SourceError> {

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{PaginatedRequestParams, ReadResourceRequestParams, ResourceContents};
 use victor_core::resource::{Body, Contents, Page, Resource, ResourceSource, ResourceTemplate, SourceError};
+use victor_core::tool::Origin;
 
 use super::server::{Server, Wait};
 
@@ -31,6 +32,10 @@ impl Resources {
 impl ResourceSource for Resources {
     fn name(&self) -> &str {
         &self.server.config().name
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Foreign
     }
 
     fn owns(&self, uri: &str) -> bool {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use victor_core::prompt::{Prompt, PromptSource};
 use victor_core::resource::{Resource, ResourceSource};
-use victor_core::tool::{DynTool, ToolSource};
+use victor_core::tool::{DynTool, Origin, ToolSource};
 
 use super::config::{Link, ServerConfig, Setting};
 use super::host::{Elicitor, Host};
@@ -168,6 +168,10 @@ async fn test(server: &Arc<Server>) -> Result<Report, String> {
 impl ToolSource for Servers {
     fn name(&self) -> &str {
         "mcp"
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Foreign
     }
 
     async fn tools(&self) -> Vec<Arc<dyn DynTool>> {

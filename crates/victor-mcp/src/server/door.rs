@@ -88,7 +88,7 @@ impl Door {
 
     /// All tools that are offered, sorted by name.
     pub(crate) async fn tools(&self, runtime: &Runtime) -> Vec<Tool> {
-        let specs = runtime.tool_set().await.specs();
+        let specs = runtime.own_tool_set().await.specs();
         let mode = runtime.defaults().mode.unwrap_or_default();
         let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects));
         let mut tools: Vec<Tool> = offered.map(|s| convert::tool(s)).collect();

@@ -1,6 +1,7 @@
 //! Prompts, resources and completions: what the runtime's sources have, in the protocol's pages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rmcp::ErrorData;
 use rmcp::model::{
@@ -10,8 +11,9 @@ use rmcp::model::{
 use serde_json::Value;
 use victor_core::error::nearest;
 use victor_core::prompt::{Prompt, PromptSource};
-use victor_core::resource::SourceError;
+use victor_core::resource::{ResourceSource, SourceError};
 use victor_core::runtime::Runtime;
+use victor_core::tool::Origin;
 
 use crate::convert;
 
@@ -28,9 +30,9 @@ pub(crate) async fn prompts(
 }
 
 /// Every source's prompts; of two with one name the first counts. A source that fails has none.
-async fn all_prompts(runtime: &Runtime) -> Vec<(&std::sync::Arc<dyn PromptSource>, Prompt)> {
-    let mut all: Vec<(&std::sync::Arc<dyn PromptSource>, Prompt)> = Vec::new();
-    for source in runtime.prompts() {
+async fn all_prompts(runtime: &Runtime) -> Vec<(&Arc<dyn PromptSource>, Prompt)> {
+    let mut all: Vec<(&Arc<dyn PromptSource>, Prompt)> = Vec::new();
+    for source in runtime.prompts().iter().filter(|source| source.origin() == Origin::Own) {
         match source.list().await {
             Ok(prompts) => {
                 for prompt in prompts {
@@ -81,7 +83,7 @@ pub(crate) async fn resources(
 ) -> Result<ListResourcesResult, ErrorData> {
     let cursor = request.and_then(|r| r.cursor);
     let (mut at, mut inner) = place(cursor.as_deref())?;
-    let sources = runtime.resources();
+    let sources = own(runtime);
     while let Some(source) = sources.get(at) {
         let page = source.list(inner.as_deref()).await.map_err(convert::source_error)?;
         let next = match page.next {
@@ -108,10 +110,15 @@ fn place(cursor: Option<&str>) -> Result<(usize, Option<String>), ErrorData> {
     Ok((at, (!inner.is_empty()).then(|| inner.to_owned())))
 }
 
+/// The sources of resources that are no other server's.
+fn own(runtime: &Runtime) -> Vec<&Arc<dyn ResourceSource>> {
+    runtime.resources().iter().filter(|source| source.origin() == Origin::Own).collect()
+}
+
 /// All families of resources.
 pub(crate) async fn templates(runtime: &Runtime) -> Result<ListResourceTemplatesResult, ErrorData> {
     let mut all = Vec::new();
-    for source in runtime.resources() {
+    for source in own(runtime) {
         all.extend(source.templates().await.map_err(convert::source_error)?.into_iter().map(convert::template));
     }
     Ok(ListResourceTemplatesResult::with_all_items(all))
@@ -124,12 +131,9 @@ pub(crate) async fn read(runtime: &Runtime, uri: &str) -> Result<ReadResourceRes
 }
 
 /// The source that a URI belongs to.
-pub(crate) fn source<'a>(
-    runtime: &'a Runtime,
-    uri: &str,
-) -> Result<&'a std::sync::Arc<dyn victor_core::resource::ResourceSource>, ErrorData> {
-    let own = runtime.resources().iter().find(|source| source.owns(uri));
-    own.ok_or_else(|| at(SourceError::NotFound(format!("Resource not found: {uri}")), uri))
+pub(crate) fn source<'a>(runtime: &'a Runtime, uri: &str) -> Result<&'a Arc<dyn ResourceSource>, ErrorData> {
+    let found = own(runtime).into_iter().find(|source| source.owns(uri));
+    found.ok_or_else(|| at(SourceError::NotFound(format!("Resource not found: {uri}")), uri))
 }
 
 /// Why a resource cannot be had, with its URI.
@@ -152,7 +156,7 @@ pub(crate) async fn complete(runtime: &Runtime, request: CompleteRequestParams) 
             }
         }
         Reference::Resource(template) => {
-            for source in runtime.resources() {
+            for source in own(runtime) {
                 if source.templates().await.is_ok_and(|all| all.iter().any(|t| t.uri_template == template.uri)) {
                     found.extend(source.complete(&template.uri, argument, typed).await);
                 }

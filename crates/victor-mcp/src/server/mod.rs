@@ -70,7 +70,7 @@ impl McpServer {
     /// The runtime cannot be opened.
     pub async fn all_tools(&self) -> Result<Vec<(String, String)>, VictorError> {
         let runtime = self.door.host.runtime().await?;
-        let specs = runtime.tool_set().await.specs();
+        let specs = runtime.own_tool_set().await.specs();
         let mut all: Vec<_> = specs.iter().map(|s| (s.name.clone(), s.category.clone())).collect();
         all.extend(self.door.own.iter().map(|t| (t.tool().name.to_string(), t.category().to_owned())));
         Ok(all)

@@ -14,7 +14,7 @@ use victor_core::error::ToolError;
 use victor_core::permission::{AllowAll, Approver};
 use victor_core::runtime::{CallOptions, Runtime};
 use victor_core::token::Scope;
-use victor_core::tool::ToolOutput;
+use victor_core::tool::{ToolOutput, ToolSet};
 
 use super::ask::{self, Asked, Desk, Given, Outcome, State};
 use super::call::{Call, Retry};
@@ -34,13 +34,13 @@ pub(crate) async fn call(call: &Call<'_>, request: CallToolRequestParams) -> Res
         return own.call(call, arguments, retry).await;
     }
     let runtime = call.session.runtime(call.cx).await?;
-    let tools = runtime.tool_set().await;
+    let tools = runtime.own_tool_set().await;
     let Some(tool) = tools.get(&request.name).filter(|t| door.offers(t.spec())) else {
         return Err(door.no_tool(&runtime, &request.name).await);
     };
     let has_output = tool.spec().output.is_some() && runtime.defaults().dry_run == DryRun::Off;
     let given = answered(call, &request.name, &retry)?;
-    let answer = carry_out(call, &runtime, &request.name, Value::Object(arguments), given).await?;
+    let answer = carry_out(call, (&runtime, &tools), &request.name, Value::Object(arguments), given).await?;
     Ok(match answer {
         CallToolResponse::Complete(result) => CallToolResponse::Complete(fitting(result, has_output)),
         other => other,
@@ -78,7 +78,7 @@ fn fitting(mut result: CallToolResult, has_output: bool) -> CallToolResult {
 
 async fn carry_out(
     call: &Call<'_>,
-    runtime: &Runtime,
+    (runtime, tools): (&Runtime, &ToolSet),
     name: &str,
     arguments: Value,
     given: Option<Given>,
@@ -98,6 +98,7 @@ async fn carry_out(
         cancel: cancel.clone(),
         grants: Some(Arc::clone(&session.grants)),
         progress: call.progress_token().is_some().then(|| Arc::new(told) as _),
+        tools: Some(tools.clone()),
         ..CallOptions::default()
     };
     let work = runtime.call_tool(name, arguments, options);
