@@ -80,7 +80,10 @@ impl Layer {
         room: &mut Scratch,
     ) -> Result<(), EngineError> {
         let (config, pool) = (machine.config, machine.pool);
-        widely(#[inline(always)] || norm_rows(x, &self.attention_norm, config.epsilon, &mut room.normed.rows));
+        widely(
+            #[inline(always)]
+            || norm_rows(x, &self.attention_norm, config.epsilon, &mut room.normed.rows),
+        );
         room.normed.prepare();
         self.query.apply(machine, &room.normed, &mut room.query)?;
         self.key.apply(machine, &room.normed, &mut room.key)?;
@@ -89,19 +92,34 @@ impl Layer {
         machine.rotation.turn(&mut room.key, config.kv_width());
         cache.keys.extend_from_slice(&room.key);
         cache.values.extend_from_slice(&room.value);
-        widely(#[inline(always)] || attend(config, &room.query, cache, &mut room.mixed.rows, &mut room.scores));
+        widely(
+            #[inline(always)]
+            || attend(config, &room.query, cache, &mut room.mixed.rows, &mut room.scores),
+        );
         room.mixed.prepare();
         self.output.apply(&room.mixed, &mut room.back, pool)?;
-        widely(#[inline(always)] || add(x, &room.back));
+        widely(
+            #[inline(always)]
+            || add(x, &room.back),
+        );
 
-        widely(#[inline(always)] || norm_rows(x, &self.hidden_norm, config.epsilon, &mut room.normed.rows));
+        widely(
+            #[inline(always)]
+            || norm_rows(x, &self.hidden_norm, config.epsilon, &mut room.normed.rows),
+        );
         room.normed.prepare();
         self.gate.apply(&room.normed, &mut room.gate.rows, pool)?;
         self.up.apply(&room.normed, &mut room.up, pool)?;
-        widely(#[inline(always)] || swiglu(&mut room.gate.rows, &room.up));
+        widely(
+            #[inline(always)]
+            || swiglu(&mut room.gate.rows, &room.up),
+        );
         room.gate.prepare();
         self.down.apply(&room.gate, &mut room.back, pool)?;
-        widely(#[inline(always)] || add(x, &room.back));
+        widely(
+            #[inline(always)]
+            || add(x, &room.back),
+        );
         Ok(())
     }
 }

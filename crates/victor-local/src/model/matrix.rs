@@ -33,7 +33,10 @@ impl Input {
     /// Gets the rows ready; must come before [`Matrix::apply`] and after each change of `rows`.
     pub(crate) fn prepare(&mut self) {
         let Self { rows, quantised } = self;
-        widely(#[inline(always)] || quantised.set(rows));
+        widely(
+            #[inline(always)]
+            || quantised.set(rows),
+        );
     }
 }
 
