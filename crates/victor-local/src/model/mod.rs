@@ -53,16 +53,15 @@ impl Model {
             true => Some(Matrix::read(file, "output.weight", vocabulary, config.width)?),
             false => None,
         };
-        let factors = match file.has("rope_freqs.weight") {
-            true => Some(file.vector("rope_freqs.weight")?),
-            false => None,
-        };
+        if file.has("rope_freqs.weight") {
+            return Err(file.wrong("its positions are scaled (`rope_freqs`), which is not supported"));
+        }
         Ok(Self {
             embedding,
             layers: (0..config.layers).map(|i| Layer::read(file, &config, i)).collect::<Result<_, _>>()?,
             norm: file.vector("output_norm.weight")?,
             output,
-            rotation: Rotation::new(&config, factors.as_deref()),
+            rotation: Rotation::new(&config),
             pool: pool()?,
             scratch: Scratch::default(),
             x: Vec::new(),

@@ -12,12 +12,13 @@ use super::simd::{Processor, Vectors};
 pub(super) const BLOCK: usize = 32;
 /// A block in a file: the scale in 16 bits, then the values.
 const BYTES: usize = 2 + BLOCK;
-/// Rows of activations that share one look at a row of weights.
+/// Rows of weights that lie together, and rows of activations that share one look at them.
 const TILE: usize = 4;
 /// Rows of weights that one thread takes at a time.
 const ROWS: usize = 64;
 
-/// Weights, row after row.
+/// Weights in groups of [`TILE`] rows: the first blocks of the rows, then their second ones, and so on, so that memory is
+/// read in one stream.
 pub(super) struct Q8 {
     cols: usize,
     values: Vec<[i8; BLOCK]>,
@@ -33,15 +34,22 @@ pub(super) struct Activations {
 }
 
 impl Q8 {
-    /// Takes the bytes of a file's tensor; `None` where this processor has no fast way.
+    /// Takes the bytes of a file's tensor; `None` where this processor has no fast way, or rows are left over.
     pub(super) fn new(bytes: &[u8], cols: usize) -> Option<Self> {
         let processor = Processor::find()?;
         let (blocks, _) = bytes.as_chunks::<BYTES>();
+        let row = cols / BLOCK;
+        if row == 0 || !blocks.len().is_multiple_of(TILE * row) {
+            return None;
+        }
         let mut scales = Vec::with_capacity(blocks.len());
         let mut values = Vec::with_capacity(blocks.len());
-        for [low, high, rest @ ..] in blocks {
-            scales.push(f16::from_le_bytes([*low, *high]).to_f32());
-            values.push(rest.map(u8::cast_signed));
+        for group in blocks.chunks_exact(TILE * row) {
+            for i in 0..TILE * row {
+                let [low, high, rest @ ..] = group[i % TILE * row + i / TILE];
+                scales.push(f16::from_le_bytes([low, high]).to_f32());
+                values.push(rest.map(u8::cast_signed));
+            }
         }
         Some(Self { cols, values, scales, processor })
     }
@@ -73,20 +81,20 @@ impl Q8 {
         let blocks = self.cols / BLOCK;
         out.clear();
         for row in rows {
-            let start = *row as usize * blocks;
-            let part = start..start + blocks;
-            for (values, scale) in self.values[part.clone()].iter().zip(&self.scales[part]) {
-                out.extend(values.iter().map(|v| f32::from(*v) * scale));
+            let row = *row as usize;
+            let first = row / TILE * TILE * blocks + row % TILE;
+            for i in (first..).step_by(TILE).take(blocks) {
+                out.extend(self.values[i].iter().map(|v| f32::from(*v) * self.scales[i]));
             }
         }
     }
 
-    /// The values and scales of a row.
+    /// The values and scales of a group of rows.
     #[inline(always)]
-    fn row(&self, row: usize) -> (&[[i8; BLOCK]], &[f32]) {
-        let blocks = self.cols / BLOCK;
-        let part = row * blocks..(row + 1) * blocks;
-        (&self.values[part.clone()], &self.scales[part])
+    fn group(&self, group: usize) -> (&[[[i8; BLOCK]; TILE]], &[[f32; TILE]]) {
+        let length = self.cols / BLOCK * TILE;
+        let part = group * length..(group + 1) * length;
+        (self.values[part.clone()].as_chunks().0, self.scales[part].as_chunks().0)
     }
 
     fn some(&self, x: &Activations, out: &mut [f32], count: usize, first: usize) {
@@ -111,21 +119,39 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Does it with these registers: by tiles, whose sums all stay in registers.
+    /// Does it with these registers: group by group.
     #[inline(always)]
     pub(super) fn run<V: Vectors>(self, vectors: V) {
         let blocks = self.weights.cols / BLOCK;
         let tiles = self.values.chunks(TILE * blocks).zip(self.scales.chunks(TILE * blocks));
         for ((values, scales), out) in tiles.zip(self.out.chunks_mut(TILE * self.count)) {
             let rows = Rows { values, scales, blocks };
-            match rows.values.len() / blocks {
-                TILE => tile::<V, 2, TILE>(vectors, self.weights, rows, out, self.first),
-                _ => {
+            for group in 0..self.count / TILE {
+                let weights = self.weights.group(self.first / TILE + group);
+                if rows.values.len() == TILE * blocks {
+                    let tile = [rows.at(0), rows.at(1), rows.at(2), rows.at(3)];
+                    // Half a group at a time: more sums do not stay in registers.
+                    for half in [0, 2] {
+                        let sums = dots::<V, 2, TILE>(vectors, weights, half, tile);
+                        put(&sums, out, self.count, group * TILE + half);
+                    }
+                } else {
                     for (i, out) in out.chunks_exact_mut(self.count).enumerate() {
-                        tile::<V, TILE, 1>(vectors, self.weights, rows.at(i), out, self.first);
+                        let sums = dots::<V, TILE, 1>(vectors, weights, 0, [rows.at(i)]);
+                        put(&sums, out, self.count, group * TILE);
                     }
                 }
             }
+        }
+    }
+}
+
+/// Puts sums of rows of weights from `at` on where they belong; each row of activations has `count` places.
+#[inline(always)]
+fn put<const R: usize, const N: usize>(sums: &[[f32; N]; R], out: &mut [f32], count: usize, at: usize) {
+    for (r, sums) in sums.iter().enumerate() {
+        for (n, sum) in sums.iter().enumerate() {
+            out[n * count + at + r] = *sum;
         }
     }
 }
@@ -146,56 +172,21 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// `N` rows of activations times all rows of weights from `first` on that `out` has room for, `R` at a time.
-#[inline(always)]
-fn tile<V: Vectors, const R: usize, const N: usize>(
-    vectors: V,
-    weights: &Q8,
-    rows: Rows<'_>,
-    out: &mut [f32],
-    first: usize,
-) {
-    let count = out.len() / N;
-    let mut tile = [rows.at(0); N];
-    for n in 0..N {
-        tile[n] = rows.at(n);
-    }
-    let mut at = 0;
-    while at + R <= count {
-        let mut some = [weights.row(first + at); R];
-        for r in 0..R {
-            some[r] = weights.row(first + at + r);
-        }
-        let sums = dots::<V, R, N>(vectors, some, tile);
-        for r in 0..R {
-            for n in 0..N {
-                out[n * count + at + r] = sums[r][n];
-            }
-        }
-        at += R;
-    }
-    for i in at..count {
-        let sums = dots::<V, 1, N>(vectors, [weights.row(first + i)], tile);
-        for n in 0..N {
-            out[n * count + i] = sums[0][n];
-        }
-    }
-}
-
-/// Rows of weights times rows of activations. Plain loops: what is called through a closure loses the registers.
+/// `R` rows of a group of weights, from `first` on, times rows of activations. Plain loops: what is called through a
+/// closure loses the registers.
 #[inline(always)]
 fn dots<V: Vectors, const R: usize, const N: usize>(
     vectors: V,
-    weights: [(&[[i8; BLOCK]], &[f32]); R],
+    (weights, scales): (&[[[i8; BLOCK]; TILE]], &[[f32; TILE]]),
+    first: usize,
     rows: [Rows<'_>; N],
 ) -> [[f32; N]; R] {
-    let blocks = rows[0].blocks;
     let mut sums = [[vectors.zero(); N]; R];
-    for i in 0..blocks {
+    for (i, (weights, scales)) in weights.iter().zip(scales).enumerate() {
         for r in 0..R {
-            let wide = vectors.widen(&weights[r].0[i]);
+            let wide = vectors.widen(&weights[first + r]);
             for n in 0..N {
-                let factor = weights[r].1[i] * rows[n].scales[i];
+                let factor = scales[first + r] * rows[n].scales[i];
                 sums[r][n] = vectors.add(sums[r][n], wide, &rows[n].values[i], factor);
             }
         }
@@ -242,3 +233,6 @@ fn whole(value: f32) -> i16 {
     const ROUND: f32 = 12_582_912.0;
     ((value + ROUND) - ROUND) as i16
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,14 +11,13 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// The speeds of a model; `factors` slow some of them down (Llama 3).
-    pub(crate) fn new(config: &Config, factors: Option<&[f32]>) -> Self {
+    /// The speeds of a model.
+    pub(crate) fn new(config: &Config) -> Self {
         let dims = config.rope_dims;
         let speed = |i: usize| {
             #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred parts")]
             let exponent = (2 * i) as f32 / dims as f32;
-            let factor = factors.and_then(|f| f.get(i)).copied().unwrap_or(1.0);
-            config.rope_base.powf(-exponent) / factor
+            config.rope_base.powf(-exponent)
         };
         Self { kind: config.rope, head: config.head, speeds: (0..dims / 2).map(speed).collect(), table: Vec::new() }
     }
