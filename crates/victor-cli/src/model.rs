@@ -66,7 +66,8 @@ fn row(model: &ModelInfo, local: Option<&Entry>) -> [String; 6] {
     let mut features: Vec<String> =
         [("tools", f.tool_calling), ("vision", f.vision), ("thinking", f.thinking), ("retired", retired)]
             .into_iter()
-            .filter_map(|(name, on)| on.then(|| name.to_owned()))
+            .filter(|(_, on)| *on)
+            .map(|(name, _)| name.to_owned())
             .collect();
     features.extend(local.map(|entry| format!("({})", state(entry))));
     let (provider, id) = (model.provider.clone(), model.id.clone());

@@ -59,8 +59,8 @@ impl Fetching {
         note(harmless_line(&what));
         if self.terminal {
             shown.bar = Some(bar(work, done, total));
-        } else if total > 0 {
-            shown.quarters = done * 4 / total;
+        } else {
+            shown.quarters = (done * 4).checked_div(total).unwrap_or_default();
         }
     }
 
@@ -71,7 +71,7 @@ impl Fetching {
             bar.set_position(if shown.total > 0 { at.min(shown.total) } else { at });
             return;
         }
-        let quarters = if shown.total > 0 { at * 4 / shown.total } else { 0 };
+        let quarters = (at * 4).checked_div(shown.total).unwrap_or_default();
         if shown.told && !self.terminal && quarters > shown.quarters && quarters < 4 {
             note(format!("{} % ({})", quarters * 25, size(at)));
             shown.quarters = quarters;

