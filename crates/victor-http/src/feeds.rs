@@ -265,7 +265,7 @@ impl Follower {
 
     /// How the run stands, when that has changed.
     async fn of_state(&mut self) -> Option<Bytes> {
-        let begun = tokio::time::Instant::now();
+        let begun = self.door.runtime.clock().now();
         loop {
             let state = WorkflowStatus::of(&self.door, self.run).await?;
             let now = (state.status, state.completed_nodes.clone());
@@ -280,7 +280,7 @@ impl Follower {
                 let told = if waits { Told::Waiting(state) } else { Told::Resync(state) };
                 return Some(told.frame(id));
             }
-            if begun.elapsed() >= self.door.config.heartbeat {
+            if self.door.runtime.clock().now().since(begun) >= self.door.config.heartbeat {
                 return Some(HEARTBEAT);
             }
             tokio::select! {

@@ -103,7 +103,7 @@ pub(super) fn graph(app: &App, which: &WhichWorkflow, format: GraphFormat, as_js
 
 pub(super) async fn validate(app: &App, files: &[PathBuf], format: Format) -> Result<Exit, Failure> {
     let folders = folders(app)?;
-    let tools = app.runtime()?.tool_set().await.specs().iter().map(|t| t.name.clone()).collect();
+    let tools: Vec<String> = app.runtime()?.tool_set().await.specs().iter().map(|t| t.name.clone()).collect();
     let mut told = Vec::new();
     let mut wrong = false;
     for file in files {

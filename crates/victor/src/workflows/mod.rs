@@ -71,10 +71,10 @@ impl WorkflowFolders {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn validate(&self, path: &str, shown: &str, tools: &Vec<String>) -> Result<Document, WorkflowError> {
+    pub fn validate(&self, path: &str, shown: &str, tools: &[String]) -> Result<Document, WorkflowError> {
         let (mut file, environment) = self.file(path)?;
         shown.clone_into(&mut file.path);
-        let known = Known { tools: Some(tools.clone()), ..self.known() };
+        let known = Known { tools: Some(tools.to_vec()), ..self.known() };
         let document = load(&file.path, &file.text, &environment, &known)?;
         let mut library = self.shelf().library.clone();
         library.add(&file, &environment)?;
