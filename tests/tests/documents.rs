@@ -12,11 +12,7 @@ use victor_tests::{ModelServer, Reply};
 
 const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x35\x81\x84\0\0\0\0IEND\xaeB`\x82";
 
-<<<<<<< HEAD
 const DOCUMENTS: &[&str] = &[
-=======
-const DOCUMENTS: [&str; 10] = [
->>>>>>> flow-doors
     "README.md",
     "docs/getting-started.md",
     "docs/configuration.md",
@@ -26,6 +22,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/local-model.md",
     "docs/mcp.md",
     "docs/mcp-client.md",
+    "docs/workflows.md",
     "docs/workflows-running.md",
     "docs/choosing-a-door.md",
     "docs/migration.md",
