@@ -39,9 +39,19 @@ fn commands(document: &str) -> Vec<String> {
     bare.filter(|line| !line.is_empty()).collect()
 }
 
-/// Answers with JSON where a schema asks for it.
+/// The first YAML of a document of this repository.
+fn first_snippet(document: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join(document)).unwrap();
+    text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+/// Answers with JSON where a schema or the task asks for it.
 fn model() -> ModelServer {
     ModelServer::options().lenient().start_with(|request| {
+        if request.json.to_string().contains("answer as JSON with score and text") {
+            return Reply::text(json!({ "score": 0.9, "text": "fine" }).to_string());
+        }
         let wants_json = request.json.get("response_format").is_some() || request.json.get("output_config").is_some();
         if wants_json { Reply::text(json!({ "count": 3 }).to_string()) } else { Reply::text("Done.") }
     })
@@ -57,6 +67,7 @@ fn folder() -> Bench {
     bench.file("../other/notes.txt", "notes\n");
     bench.file("my-model.gguf", hollow(5000));
     bench.file("../FILE", "sk-test\n");
+    bench.file("fix.yaml", first_snippet("docs/workflows.md"));
     let git = bench.program(Path::new("git")).args(["init", "--quiet"]).status().unwrap();
     assert!(git.success());
     bench
