@@ -11,10 +11,10 @@ fn help_and_version_need_nothing() {
     let version = desk.run("--version").ends(0);
     assert!(version.out.starts_with("victor "));
     let help = desk.run("--help").ends(0);
-    for command in ["chat", "run", "serve", "sessions", "tokens", "doctor"] {
+    for command in ["chat", "run", "serve", "workflow", "sessions", "tokens", "doctor"] {
         assert!(help.out.contains(command));
     }
-    for absent in ["mcp", "workflow"] {
+    for absent in ["mcp"] {
         assert!(!help.out.contains(&format!("\n  {absent}")), "{absent} does not exist yet");
     }
     assert!(!desk.home().exists(), "nothing is written");
@@ -33,6 +33,11 @@ fn json_is_offered_wherever_data_is_printed() {
         "tool show read",
         "profiles list",
         "keys list",
+        "workflow list",
+        "workflows list --runs",
+        "workflow status",
+        "workflow show code_review",
+        "workflow graph code-review",
         "config show",
         "config get model",
         "config path",
