@@ -21,7 +21,13 @@ pub(crate) fn workspace(app: &App, command: WorkspaceCommand) -> Result<Exit, Fa
     let said = match trusts {
         true => {
             place.trust()?;
-            match place.files().collect::<Vec<_>>().as_slice() {
+            let mut files: Vec<String> = place.files().map(ToOwned::to_owned).collect();
+            match place.workflows() {
+                (0, _) => {}
+                (1, _) => files.push("a file of workflows".to_owned()),
+                (n, _) => files.push(format!("{n} files of workflows")),
+            }
+            match files.as_slice() {
                 [] => "there is nothing to trust: the folder has no configuration of its own".to_owned(),
                 files => format!("trusted as they are now: {}", files.join(", ")),
             }
@@ -35,7 +41,9 @@ pub(crate) fn workspace(app: &App, command: WorkspaceCommand) -> Result<Exit, Fa
 fn told(place: &Place, format: Format, said: &str) -> Result<Exit, Failure> {
     let files: Vec<&str> = place.files().collect();
     match format.json {
-        true => json(&json!({ "workspace": place.root, "state": place.trust, "files": files }))?,
+        true => json(
+            &json!({ "workspace": place.root, "state": place.trust, "files": files, "workflows": place.workflows().0 }),
+        )?,
         false => note(format!("{}: {said}", place.root.display())),
     }
     Ok(Exit::Done)

@@ -1,5 +1,5 @@
-//! The snippets of `docs/teams.md`, and those of `docs/library.md` on tools and composition, as they stand there: what is
-//! here compiles, and a test holds the documents to it.
+//! The snippets of `docs/teams.md`, and those of `docs/library.md` on tools, composition and workflows, as they stand
+//! there: what is here compiles, and a test holds the documents to it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unused_variables, missing_docs)]
 
 use schemars::JsonSchema;
@@ -82,6 +82,16 @@ fn composition(read: std::sync::Arc<dyn DynTool>, editor: Agent) {
     let digest = pipe(text, short).into_tool("digest", "Tells in short what a file says.");
 }
 
+async fn a_workflow(victor: Runtime, agent: Agent) -> Anything {
+    use victor::workflow::{JournalFilter, RunStatus, RunWorkflow as _, Workflows};
+
+    let outcome = agent.run_workflow("code_review", json!({ "target": "src" })).await?;
+    println!("{:?}: {}", outcome.status, outcome.result);
+    let waiting = JournalFilter { status: vec![RunStatus::Waiting], limit: 20, ..JournalFilter::default() };
+    let waiting = Workflows::of(&victor).list(&waiting).await?;
+    Ok(())
+}
+
 /// Code without what a formatter may change.
 fn bare(code: &str) -> String {
     let lines = code.lines().map(|line| line.split(" //").next().unwrap());
@@ -102,7 +112,7 @@ fn documented_snippets_stand_in_this_file() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 6);
+    assert_eq!(seen, 7);
 }
 
 #[test]

@@ -11,10 +11,9 @@ fn help_and_version_need_nothing() {
     let version = desk.run("--version").ends(0);
     assert!(version.out.starts_with("victor "));
     let help = desk.run("--help").ends(0);
-    for command in ["chat", "run", "serve", "mcp", "sessions", "tokens", "doctor"] {
+    for command in ["chat", "run", "serve", "mcp", "workflow", "sessions", "tokens", "doctor"] {
         assert!(help.out.contains(command));
     }
-    assert!(!help.out.contains("\n  workflow"), "workflow does not exist yet");
     assert!(!desk.home().exists(), "nothing is written");
 }
 
@@ -32,6 +31,11 @@ fn json_is_offered_wherever_data_is_printed() {
         "tool show read",
         "profiles list",
         "keys list",
+        "workflow list",
+        "workflows list --runs",
+        "workflow status",
+        "workflow show code_review",
+        "workflow graph code-review",
         "config show",
         "config get model",
         "config path",
