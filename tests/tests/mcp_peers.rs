@@ -150,6 +150,7 @@ fn mcporter(#[case] path: &str) {
     };
     let listed = server.ask(&mcporter, &[&["list", "--schema", "--name", "victor"], named].concat(), &[]);
     assert!(listed.contains("run_agent") && listed.contains("read"), "{listed}");
-    let read = [&["call", "--name", "victor", "--tool", "read"], named, &["--args", r#"{"path": "README.md"}"#]].concat();
+    let read =
+        [&["call", "--name", "victor", "--tool", "read"], named, &["--args", r#"{"path": "README.md"}"#]].concat();
     assert!(server.ask(&mcporter, &read, &[]).contains("# A project"));
 }

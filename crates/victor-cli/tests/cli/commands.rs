@@ -72,7 +72,10 @@ fn sessions_are_shown_copied_rewound_exported_and_deleted() {
     desk.run(&format!("sessions rewind {id} --to 999")).ends(2);
     let missing = desk.run("sessions show nope").ends(1);
     assert!(missing.err.contains("no session `nope`"), "{missing:?}");
-    assert_eq!(desk.run("sessions prune --older-than 1 --json").ends(0).json(), json!({"deleted": 0, "workflow_runs_deleted": 0}));
+    assert_eq!(
+        desk.run("sessions prune --older-than 1 --json").ends(0).json(),
+        json!({"deleted": 0, "workflow_runs_deleted": 0})
+    );
 }
 
 #[test]

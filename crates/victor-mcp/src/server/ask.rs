@@ -161,10 +161,15 @@ fn form(call: &Call<'_>, request: &ApprovalRequest) -> ElicitRequestParams {
         "properties": {"decision": {"type": "string", "title": "Decision", "enum": choices}},
         "required": ["decision"],
     });
+    elicitation(message(request), schema)
+}
+
+/// A form to be filled in: a flat object.
+pub(crate) fn elicitation(message: String, schema: Value) -> ElicitRequestParams {
     let schema = schema.as_object().cloned().unwrap_or_default();
     let requested_schema =
         ElicitationSchema::from_json_schema(schema).unwrap_or_else(|_| ElicitationSchema::new(BTreeMap::new()));
-    ElicitRequestParams::FormElicitationParams { meta: None, message: message(request), requested_schema }
+    ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema }
 }
 
 fn message(request: &ApprovalRequest) -> String {

@@ -19,6 +19,7 @@ use super::call::{OwnTool, OwnTools};
 use super::config::{self, Config};
 use super::host::Host;
 use super::runs::{RunAgent, RunStatus, Runs};
+use super::workflows::{RunWorkflow, WorkflowStatus};
 use crate::convert;
 
 /// How long an answer to a question may take to come back.
@@ -43,8 +44,12 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(host: Arc<dyn Host>, config: Config, extra: OwnTools, key: [u8; 32]) -> Self {
         let runs = Arc::new(Runs::default());
-        let mut own: OwnTools =
-            vec![Arc::new(RunAgent::new(Arc::clone(&runs))), Arc::new(RunStatus::new(Arc::clone(&runs)))];
+        let mut own: OwnTools = vec![
+            Arc::new(RunAgent::new(Arc::clone(&runs))),
+            Arc::new(RunStatus::new(Arc::clone(&runs))),
+            Arc::new(RunWorkflow::new()),
+            Arc::new(WorkflowStatus::new()),
+        ];
         own.extend(extra);
         let (closing, quiet) = (CancellationToken::new(), CancellationToken::new());
         Self {

@@ -17,6 +17,7 @@ mod stdio;
 mod tasks;
 mod tools;
 mod watch;
+mod workflows;
 
 use std::sync::Arc;
 

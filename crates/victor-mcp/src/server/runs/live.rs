@@ -158,7 +158,7 @@ async fn pump(live: Arc<Live>, mut run: Run, chat: Chat, mut questions: mpsc::Re
 }
 
 /// What a client is told of an event; little pieces of text are no news.
-fn note(kind: &EventKind) -> Option<String> {
+pub(crate) fn note(kind: &EventKind) -> Option<String> {
     match kind {
         EventKind::TurnStarted { turn } => Some(format!("turn {turn}: the model is asked")),
         EventKind::ToolCall { tool, .. } => Some(format!("runs {tool}")),

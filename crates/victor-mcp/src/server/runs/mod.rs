@@ -5,9 +5,9 @@ mod live;
 mod report;
 mod tool;
 
-pub(crate) use live::{Live, Snapshot};
+pub(crate) use live::{Live, Snapshot, note};
 pub(crate) use report::Report;
-pub(crate) use tool::{RunAgent, RunStatus, report_of, task};
+pub(crate) use tool::{RunAgent, RunStatus, SILENT, arguments, over, report_of, task};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

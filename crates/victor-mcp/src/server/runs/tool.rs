@@ -32,7 +32,7 @@ use crate::server::call::{Call, OwnTool, Retry};
 use crate::server::config::Questions;
 
 /// How long a call waits for its run where the client hears nothing meanwhile: less than clients usually wait.
-const SILENT: Duration = Duration::from_secs(50);
+pub(crate) const SILENT: Duration = Duration::from_secs(50);
 /// How long a run that was cancelled may take to settle.
 const SETTLE: Duration = Duration::from_secs(5);
 const CATEGORY: &str = "agents";
@@ -255,7 +255,7 @@ impl OwnTool for RunStatus {
 }
 
 /// The arguments, held against the schema as those of every tool are.
-fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, Box<CallToolResult>> {
+pub(crate) fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, Box<CallToolResult>> {
     let given = Value::Object(given);
     let wrong = |e: String| Box::new(convert::failure(e));
     spec.validate(&given).map_err(|e| wrong(e.to_string()))?;
@@ -323,7 +323,7 @@ async fn follow(
 }
 
 /// Ends when `wait` is over; never, if there is no limit.
-async fn over(wait: Option<Duration>) {
+pub(crate) async fn over(wait: Option<Duration>) {
     match wait {
         Some(wait) => sleep(wait).await,
         None => std::future::pending().await,
