@@ -16,19 +16,11 @@ use crate::ask::{Local, question};
 use crate::tiny::{self, Kind, WINDOW};
 
 /// What llama.cpp says to the same prompts with the same files, greedily (`xllamacpp` 2026.10, one thread, a cache of
-/// 32 bits). The weights have 32 bits too, so that nothing but the arithmetic's order can differ.
+/// 32 bits), files that [`tiny::write`] makes. The weights have 32 bits too, so that nothing but the arithmetic's order
+/// can differ.
 fn reference() -> BTreeMap<String, Vec<(String, String)>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/reference.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-#[test]
-#[ignore = "writes the files that the reference is made with, into target/tmp"]
-fn files_for_the_reference() {
-    for (kind, name) in [(Kind::Llama, "llama"), (Kind::Qwen2, "qwen2"), (Kind::Qwen3, "qwen3")] {
-        let path = format!("{}/tiny-{name}.gguf", env!("CARGO_TARGET_TMPDIR"));
-        tiny::write(path.as_ref(), kind, GgmlDType::F32);
-    }
 }
 
 #[rstest]
