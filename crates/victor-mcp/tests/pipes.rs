@@ -98,7 +98,7 @@ impl Client {
         let (near, far) = tokio::io::duplex(64 << 10);
         let (read, write) = split(far);
         #[expect(clippy::disallowed_methods, reason = "the test is its own runtime")]
-        let serving = tokio::spawn(async move { server.serve(read, write).await });
+        let serving = tokio::spawn(async move { Box::pin(server.serve(read, write)).await });
         let (read, write) = split(near);
         let mut client = Self { write, lines: BufReader::new(read).lines(), serving };
         let hello =

@@ -170,7 +170,7 @@ impl Setup {
     /// The providers; nothing is called.
     ///
     /// # Errors
-    /// As [`Providers::new`].
+    /// A name or an address is unusable; `provider`, `model` or `fallback` names a variable that is not set.
     pub fn providers(&self) -> Result<Arc<Providers>, ConfigurationError> {
         let keys = Arc::new(self.keys.clone());
         let providers = Providers::new(&self.settings.config, &self.options.env, keys, self.reach)?;

@@ -13,10 +13,10 @@ use victor_core::provider::StopReason;
 use victor_local::Sampling;
 
 use crate::ask::{Local, question};
-use crate::tiny::{self, Kind, WINDOW};
+use crate::tiny::{Kind, WINDOW};
 
 /// What llama.cpp says to the same prompts with the same files, greedily (`xllamacpp` 2026.10, one thread, a cache of
-/// 32 bits), files that [`tiny::write`] makes. The weights have 32 bits too, so that nothing but the arithmetic's order
+/// 32 bits), files that `tiny::write` makes. The weights have 32 bits too, so that nothing but the arithmetic's order
 /// can differ.
 fn reference() -> BTreeMap<String, Vec<(String, String)>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/reference.json");

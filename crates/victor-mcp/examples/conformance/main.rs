@@ -33,7 +33,7 @@ async fn main() {
     let mut own: Vec<Arc<dyn OwnTool>> = asks::tools();
     own.extend(talks::tools());
     let prompts = vec![Arc::new(asks::Prompt) as _];
-    let server = McpServer::with_fixtures(Arc::new(runtime), Config::default(), [7; 32], (own, prompts));
+    let server = McpServer::with_fixtures(Arc::new(runtime), Config::default(), [7; 32], own, prompts);
     let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
     println!("http://{}/mcp", listener.local_addr().expect("it is bound"));
     axum::serve(listener, server.router()).await.expect("it serves");

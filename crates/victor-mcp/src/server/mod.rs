@@ -58,7 +58,8 @@ impl McpServer {
         host: Arc<dyn Host>,
         config: Config,
         key: [u8; 32],
-        (tools, prompts): (Vec<Arc<dyn OwnTool>>, Vec<Arc<dyn OwnPrompt>>),
+        tools: Vec<Arc<dyn OwnTool>>,
+        prompts: Vec<Arc<dyn OwnPrompt>>,
     ) -> Self {
         let mut door = Door::new(host, config, tools, key);
         door.fixtures = prompts;
