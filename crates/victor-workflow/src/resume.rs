@@ -29,6 +29,8 @@ const PAGE: usize = 4096;
 const WATCH: Duration = Duration::from_secs(30);
 /// How soon it is looked at runs that this process has put down.
 const PUT_DOWN: Duration = Duration::from_millis(100);
+/// How long it is waited until a stopped run of this process has ended: longer than its nodes may take to clean up.
+const STOP: Duration = Duration::from_secs(5);
 /// How soon whoever tends waiting runs hears of a shutdown.
 const TENDED: Duration = Duration::from_millis(500);
 
@@ -165,25 +167,44 @@ impl Workflows {
         Ok(Resumed::Delivered)
     }
 
-    /// Ends a run, wherever it is: one that works is stopped, one that waits is not resumed any more. A run that
-    /// another process drives is told so, and ends soon.
+    /// Ends a run, wherever it is: one that works here is stopped, and it is waited until its journal says so; one that
+    /// waits is not resumed any more. A run that another process drives is told so, and ends soon; so does one of this
+    /// process whose events nobody takes.
     ///
     /// # Errors
     /// There is no such run, or it has ended; the journal failed.
     pub async fn cancel(&self, id: RunId) -> Result<(), WorkflowError> {
-        if let Some(live) = self.live.get(id) {
-            live.cancel.cancel();
-            return Ok(());
-        }
+        let stopped = self.live.get(id).is_some();
+        // What does not end in time is held by its claim, and told below.
+        drop(tokio::time::timeout(STOP, self.stop(id)).await);
         let journal = Arc::clone(self.runtime.journal());
-        let info = journal.info(id).await?;
-        if info.status.is_final() {
-            return Err(WorkflowError::State(format!("run {id} has ended as {}", info.status.name())));
+        let info = match journal.info(id).await {
+            Err(JournalError::NotFound(_)) if stopped => return Ok(()),
+            info => info?,
+        };
+        match info.status {
+            RunStatus::Cancelled if stopped => return Ok(()),
+            status if status.is_final() => {
+                return Err(WorkflowError::State(format!("run {id} has ended as {}", status.name())));
+            }
+            _ => {}
         }
         match journal.claim(id, self.runtime.holder()).await {
             Ok(claim) => self.end_as_cancelled(&*journal, &*claim).await,
             Err(JournalError::Conflict { .. }) => Ok(journal.request_cancel(id).await?),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Stops a run that works in this process, until it works no more.
+    async fn stop(&self, id: RunId) {
+        while let Some(live) = self.live.get(id) {
+            live.cancel.cancel();
+            let changed = live.changed.notified();
+            // Looked at once more, now that no change can be missed.
+            if self.live.get(id).is_some() {
+                changed.await;
+            }
         }
     }
 

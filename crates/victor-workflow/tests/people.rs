@@ -289,6 +289,17 @@ async fn a_waiting_run_is_cancelled_without_its_workflow() {
 }
 
 #[tokio::test]
+async fn a_run_on_its_way_to_a_question_is_cancelled_when_that_was_said() {
+    let journal = MemoryJournal::default();
+    let workflows = Workflows::of(&runtime_on(&journal));
+    let run = workflows.start(&gate(Fallback::Abort), json!({}), later()).await.unwrap();
+    workflows.cancel(run.id()).await.unwrap();
+    let state = workflows.status(run.id()).await.unwrap();
+    assert_eq!((state.status, state.waiting.len()), (RunStatus::Cancelled, 0));
+    assert_eq!(run.outcome().await.unwrap().status, RunStatus::Cancelled);
+}
+
+#[tokio::test]
 async fn large_states_are_written_as_changes_with_all_of_it_now_and_then() {
     let journal = MemoryJournal::default();
     let mut inner = StateGraph::new("inner");
