@@ -3,6 +3,7 @@
 mod attention;
 mod cache;
 mod config;
+pub(crate) mod encoder;
 mod layer;
 mod matrix;
 mod q8;
@@ -113,9 +114,14 @@ impl Model {
     }
 }
 
-/// Threads for the products: one core is left to the rest of the program, and small models gain nothing from many.
+/// How many threads compute: one core is left to the rest of the program, and small models gain nothing from many.
+fn threads() -> usize {
+    num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS)
+}
+
+/// The threads for the products; none where one computes.
 fn pool() -> Result<Option<ThreadPool>, EngineError> {
-    let threads = num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS);
+    let threads = threads();
     if threads == 1 {
         return Ok(None);
     }

