@@ -109,10 +109,10 @@ async fn what_began_is_settled_once(store: Store) {
     store.step(&key, step(None, 20, Some(due(20, DueStatus::Starting)))).await.unwrap();
     store.step(&key, step(Some(20), 30, Some(due(30, DueStatus::Starting)))).await.unwrap();
     let open = store.unsettled("/w").await.unwrap();
-    assert_eq!(open.iter().map(|(name, due)| (name.as_str(), due.scheduled_at)).collect::<Vec<_>>(), [
-        ("nightly", at(20)),
-        ("nightly", at(30))
-    ]);
+    assert_eq!(
+        open.iter().map(|(name, due)| (name.as_str(), due.scheduled_at)).collect::<Vec<_>>(),
+        [("nightly", at(20)), ("nightly", at(30))]
+    );
     assert!(store.unsettled("/other").await.unwrap().is_empty());
     store.settle(&key, at(20), DueStatus::Started, at(25), None).await.unwrap();
     store.settle(&key, at(20), DueStatus::Failed, at(26), Some("late".into())).await.unwrap();

@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -141,7 +141,9 @@ async fn what_cannot_begin_is_told_and_noted() {
     let (_runtime, scheduler) = disk.server(vec![unknown.clone()]);
     let told = scheduler.problems();
     assert_eq!(told.len(), 1);
-    assert!(told[0].starts_with("config.yaml:3: schedules.tick.workflow: ") && told[0].contains("did you mean `count`"));
+    assert!(
+        told[0].starts_with("config.yaml:3: schedules.tick.workflow: ") && told[0].contains("did you mean `count`")
+    );
     disk.serve(vec![unknown], 70).await;
     let came = disk.came().await;
     assert_eq!(came[0].status, DueStatus::Failed);
@@ -225,8 +227,7 @@ async fn a_time_does_not_begin_a_run_while_the_one_before_waits() {
 #[tokio::test(start_paused = true)]
 async fn two_servers_run_each_time_once() {
     let disk = Disk::default();
-    let servers: Vec<(Runtime, Scheduler)> =
-        (0..3).map(|_| disk.server(vec![schedule("*/10 * * * * *")])).collect();
+    let servers: Vec<(Runtime, Scheduler)> = (0..3).map(|_| disk.server(vec![schedule("*/10 * * * * *")])).collect();
     begin(&servers[0].0).await;
     for (runtime, scheduler) in &servers {
         let scheduler = scheduler.clone();

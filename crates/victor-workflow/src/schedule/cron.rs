@@ -120,7 +120,10 @@ pub fn time_zone(name: &str) -> Result<TimeZone, ConfigurationError> {
 
 fn pattern(expression: &str) -> Result<Pattern, String> {
     if expression.len() > LONGEST {
-        return Err(format!("a cron expression is {LONGEST} characters long at most, and this one {}", expression.len()));
+        return Err(format!(
+            "a cron expression is {LONGEST} characters long at most, and this one {}",
+            expression.len()
+        ));
     }
     if expression.starts_with('@') {
         let known = NICKNAMES.iter().any(|n| n.eq_ignore_ascii_case(expression));

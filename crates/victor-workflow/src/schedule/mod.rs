@@ -17,7 +17,7 @@ use victor_core::id::{RunId, Timestamp};
 use victor_core::schedule::{ScheduleKey, ScheduleStore};
 
 pub use cron::{Cron, time_zone};
-pub use scheduler::Scheduler;
+pub use scheduler::{KEPT, Scheduler};
 pub use state::{Came, ScheduleState};
 
 use crate::engine::Workflows;

@@ -36,7 +36,7 @@ const AHEAD: Duration = Duration::from_hours(24);
 /// Missed times that are counted one by one.
 const COUNTED: u64 = 1000;
 /// Entries of a schedule that are kept, with their runs.
-pub(super) const KEPT: usize = 100;
+pub const KEPT: usize = 100;
 
 /// Follows the schedules of a runtime. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -274,15 +274,17 @@ impl Scheduler {
         let key = schedule.key(&self.workspace);
         let Some(run) = due.run else { return Ok(()) };
         let begun = match self.start(schedule, run).await {
-            Err(WorkflowError::Journal(JournalError::Conflict { .. })) => match self.runtime.journal().info(run).await {
-                Ok(info) if was_left_empty(&info) => {
-                    // Its process ended after it took the id and before it wrote anything.
-                    self.runtime.journal().delete(run).await?;
-                    self.start(schedule, run).await
+            Err(WorkflowError::Journal(JournalError::Conflict { .. })) => {
+                match self.runtime.journal().info(run).await {
+                    Ok(info) if was_left_empty(&info) => {
+                        // Its process ended after it took the id and before it wrote anything.
+                        self.runtime.journal().delete(run).await?;
+                        self.start(schedule, run).await
+                    }
+                    Ok(_) => Ok(()),
+                    Err(e) => Err(e.into()),
                 }
-                Ok(_) => Ok(()),
-                Err(e) => Err(e.into()),
-            },
+            }
             other => other,
         };
         let name = &schedule.name;

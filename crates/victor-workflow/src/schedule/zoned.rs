@@ -31,9 +31,7 @@ impl CronDateTime for Point {
         let found = self.0.time_zone().to_ambiguous_zoned_datetime(datetime(civil)?);
         let wrong = |_| CronError::InvalidTime;
         Ok(match found.offset() {
-            AmbiguousOffset::Unambiguous { .. } => {
-                Resolution::Single(Self(found.unambiguous().map_err(wrong)?))
-            }
+            AmbiguousOffset::Unambiguous { .. } => Resolution::Single(Self(found.unambiguous().map_err(wrong)?)),
             AmbiguousOffset::Fold { .. } => {
                 let earlier = found.clone().earlier().map_err(wrong)?;
                 Resolution::Ambiguous(Self(earlier), Self(found.later().map_err(wrong)?))

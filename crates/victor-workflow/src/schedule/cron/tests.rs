@@ -23,7 +23,10 @@ fn wrong(expression: &str) -> String {
 #[test]
 fn five_fields_are_minutes_and_six_are_seconds() {
     let from = "2026-03-01T11:59:30.5Z";
-    assert_eq!(next("*/20 * * * *", "UTC", from, 3), ["2026-03-01T12:00:00", "2026-03-01T12:20:00", "2026-03-01T12:40:00"]);
+    assert_eq!(
+        next("*/20 * * * *", "UTC", from, 3),
+        ["2026-03-01T12:00:00", "2026-03-01T12:20:00", "2026-03-01T12:40:00"]
+    );
     assert_eq!(next("* * * * * *", "UTC", from, 2), ["2026-03-01T11:59:31", "2026-03-01T11:59:32"]);
     assert_eq!(next("@daily", "UTC", from, 1), ["2026-03-02T00:00:00"]);
     assert_eq!(next("0 9 * * MON-FRI", "UTC", from, 1), ["2026-03-02T09:00:00"], "the first is a Sunday");
@@ -36,7 +39,10 @@ fn a_time_itself_is_not_after_it() {
     let cron = Cron::parse("0 12 * * *", "UTC").unwrap();
     let noon = at("2026-03-01T12:00:00Z");
     assert_eq!(cron.after(noon), Some(at("2026-03-02T12:00:00Z")));
-    assert_eq!((cron.until(noon), cron.until(at("2026-03-01T11:59:59Z"))), (Some(noon), Some(at("2026-02-28T12:00:00Z"))));
+    assert_eq!(
+        (cron.until(noon), cron.until(at("2026-03-01T11:59:59Z"))),
+        (Some(noon), Some(at("2026-02-28T12:00:00Z")))
+    );
 }
 
 #[test]
@@ -80,7 +86,13 @@ fn a_time_of_day_that_comes_twice_counts_once() {
     );
     assert_eq!(
         next("*/30 * * * *", "Europe/Berlin", "2026-10-24T23:45:00Z", 5),
-        ["2026-10-25T00:00:00", "2026-10-25T00:30:00", "2026-10-25T01:00:00", "2026-10-25T01:30:00", "2026-10-25T02:00:00"],
+        [
+            "2026-10-25T00:00:00",
+            "2026-10-25T00:30:00",
+            "2026-10-25T01:00:00",
+            "2026-10-25T01:30:00",
+            "2026-10-25T02:00:00"
+        ],
         "what repeats goes on through both"
     );
     let cron = Cron::parse("30 2 * * *", "Europe/Berlin").unwrap();
