@@ -8,6 +8,7 @@ pub(crate) mod keys;
 mod layers;
 mod load;
 mod narrow;
+mod schedules;
 mod schema;
 mod tree;
 
@@ -16,6 +17,8 @@ pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
 pub(crate) use load::{Project, load};
+pub use schedules::ScheduleSettings;
+pub(crate) use schedules::ZONE;
 pub use schema::{
     Auth, Config, Cors, Level, Limits, LogSettings, McpOAuth, McpServer, McpTransport, Permissions, RateLimit, Server,
     Ssl, StoreSettings, Sync, schema_json,
