@@ -1,5 +1,6 @@
 //! A frame: one graph being worked through, step by step. All pieces of work of a step read the same state; what they
-//! change is put together in their order when the last of them is done.
+//! change is put together in their order when the last of them is done. Branches that go on by themselves are a piece
+//! of work of the step, and have a frame of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +50,22 @@ pub(crate) struct Frame {
     pub(crate) arrived: BTreeMap<u32, Arrived>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) changes: Vec<(String, Value)>,
+    /// Bytes of what pieces of work of the step have changed, about.
+    #[serde(default)]
+    pub(crate) pending: usize,
+    /// For branches that go on by themselves, a part of the frame above: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<Lane>,
+}
+
+/// Branches that go on by themselves in a frame of their own, until they meet others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    /// The nodes that run here, in order.
+    pub(crate) only: Vec<u32>,
+    /// Where its paths have come to that do not run here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exits: Vec<Hop>,
 }
 
 /// The graph of a frame: bound to it while it is in memory.
@@ -123,6 +140,8 @@ pub(crate) enum At {
         #[serde(with = "micros::option")]
         deadline: Option<Timestamp>,
     },
+    /// It stands for branches that go on by themselves.
+    Lane { frame: u32 },
     /// It is a subgraph that was done, which is to be recorded.
     Closed {
         changes: Vec<(String, Value)>,
@@ -155,6 +174,9 @@ impl At {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Hop {
     pub(crate) node: u32,
+    /// The node that it comes from, where that is not the task's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<Value>,
 }
@@ -185,6 +207,8 @@ impl Frame {
             counts: vec![0; workflow.0.nodes.len()],
             arrived: BTreeMap::new(),
             changes: Vec::new(),
+            pending: 0,
+            lane: None,
         }
     }
 
@@ -211,7 +235,7 @@ impl Frame {
     /// A limit is reached.
     pub(crate) fn begin(&mut self) -> Result<(), NodeError> {
         let Some(graph) = self.graph().cloned() else { return Ok(()) };
-        self.schedule(&graph, graph.entries.iter().map(|n| Hop { node: *n, input: None }).collect())
+        self.schedule(&graph, graph.entries.iter().map(|n| Hop { node: *n, from: None, input: None }).collect())
     }
 
     /// Puts together what the step's pieces of work have changed, and makes the next step.
@@ -222,11 +246,17 @@ impl Frame {
         let Some(graph) = self.graph().cloned() else { return Ok(Stepped::Over) };
         let tasks = std::mem::take(&mut self.tasks);
         let mut hops: Vec<(u32, Hop)> = Vec::new();
+        self.pending = 0;
         for task in tasks {
             if let At::Done { changes, next } = task.at {
                 self.put_all(&graph, changes)?;
-                hops.extend(next.into_iter().map(|hop| (task.node, hop)));
+                hops.extend(next.into_iter().map(|hop| (hop.from.unwrap_or(task.node), hop)));
             }
+        }
+        if let Some(lane) = &mut self.lane {
+            let (inside, outside) = hops.into_iter().partition(|(_, hop)| lane.only.binary_search(&hop.node).is_ok());
+            lane.exits.extend(Vec::into_iter(outside).map(|(from, hop)| Hop { from: Some(from), ..hop }));
+            hops = inside;
         }
         let next = self.gather(&graph, hops);
         if next.is_empty() {
@@ -263,7 +293,7 @@ impl Frame {
         graph: &Graph,
         changes: impl Iterator<Item = (&'a String, &'a Value)> + Clone,
     ) -> Result<(), NodeError> {
-        let more: usize = changes.clone().map(|(key, value)| key.len() + weight(value)).sum();
+        let more = self.pending + changes.clone().map(|(key, value)| key.len() + weight(value)).sum::<usize>();
         let most = graph.limits.max_state_bytes;
         if self.size + more <= most {
             return Ok(());

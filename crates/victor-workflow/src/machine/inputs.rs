@@ -282,6 +282,7 @@ fn began(task: &Task) -> Option<Timestamp> {
         At::Ready
         | At::Held
         | At::Delayed { .. }
+        | At::Lane { .. }
         | At::Broken { .. }
         | At::Waiting { .. }
         | At::Done { .. }

@@ -5,6 +5,7 @@
 mod enter;
 mod frame;
 mod inputs;
+mod lanes;
 mod replay;
 mod route;
 mod view;
@@ -258,6 +259,7 @@ impl Machine {
                 | At::Held
                 | At::Delayed { .. }
                 | At::Inside { .. }
+                | At::Lane { .. }
                 | At::Closed { .. }
                 | At::Broken { .. }
                 | At::Done { .. }

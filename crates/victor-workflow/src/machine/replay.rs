@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use victor_core::id::{RunId, Timestamp};
 
-use crate::error::WorkflowError;
+use crate::error::{NodeError, WorkflowError};
 use crate::graph::Body;
 use crate::node::Answered;
 use crate::record::{Begun, Entry, Record, Then, failure_update};
+use crate::state::weight;
 use crate::task::TaskId;
 use crate::workflow::{Spec, Workflow};
 
@@ -80,7 +81,7 @@ impl Machine {
     pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), Misfit> {
         if let Some((id, node)) = entry.what.task() {
             let fits = self.end.is_none() && self.spec(id).is_some_and(|spec| spec.name == *node);
-            let open = self.task(id).is_some_and(|task| !task.at.is_over());
+            let open = self.task(id).is_some_and(|task| !task.at.is_over() && !matches!(task.at, At::Lane { .. }));
             if !fits || !open {
                 let what = format!("{} of `{node}` ({id})", entry.what.kind());
                 return Err(Misfit { what });
@@ -170,12 +171,15 @@ impl Machine {
     }
 
     /// A task of a frame is over, and what follows.
-    fn over(&mut self, id: TaskId, at: At, now: Timestamp) {
+    pub(super) fn over(&mut self, id: TaskId, at: At, now: Timestamp) {
         let Some(frame) = self.frames.get_mut(&id.frame) else { return };
         if let At::Done { next, .. } = &at
             && next.is_empty()
         {
             frame.ends += 1;
+        }
+        if let At::Done { changes, .. } = &at {
+            frame.pending += changes.iter().map(|(key, value)| key.len() + weight(value)).sum::<usize>();
         }
         if let Some(task) = frame.tasks.get_mut(id.slot as usize) {
             task.at = at;
@@ -184,8 +188,18 @@ impl Machine {
         self.progress(id.frame, now);
     }
 
-    /// A task has failed for good: its frame does, unless enough of the others can still come to their end.
-    fn lose(&mut self, id: TaskId, error: &crate::error::NodeError, now: Timestamp) {
+    /// A task has failed for good.
+    fn lose(&mut self, id: TaskId, error: &NodeError, now: Timestamp) {
+        let (node, error) = (self.spec(id).map(|s| s.name.to_string()).unwrap_or_default(), error.clone());
+        let message = match error.message.contains(&format!("`{node}`")) {
+            true => error.message,
+            false => format!("node `{node}`: {}", error.message),
+        };
+        self.give_up(id, NodeError { message, ..error }, now);
+    }
+
+    /// A task came to no good end: its frame fails, unless enough of the others can still come to theirs.
+    pub(super) fn give_up(&mut self, id: TaskId, error: NodeError, now: Timestamp) {
         let Some(frame) = self.frames.get(&id.frame) else { return };
         let entries = frame.graph().map_or(0, |g| u32::try_from(g.entries.len()).unwrap_or(u32::MAX));
         let needed = frame.join.needed(entries);
@@ -197,12 +211,7 @@ impl Machine {
         if let Some(task) = self.task_mut(id) {
             task.at = At::Lost;
         }
-        let (node, error) = (self.spec(id).map(|s| s.name.to_string()).unwrap_or_default(), error.clone());
-        let message = match error.message.contains(&format!("`{node}`")) {
-            true => error.message,
-            false => format!("node `{node}`: {}", error.message),
-        };
-        self.break_frame(id.frame, crate::error::NodeError { message, ..error });
+        self.break_frame(id.frame, error, now);
     }
 
     fn release(&mut self, now: Timestamp) {
@@ -257,6 +266,9 @@ impl Machine {
     fn inside(&self, id: TaskId) -> Option<(Workflow, Arc<[String]>)> {
         let frame = self.frames.get(&id.frame)?;
         let task = frame.tasks.get(id.slot as usize)?;
+        if matches!(task.at, At::Lane { .. }) {
+            return Some((frame.graph.0.clone()?, Arc::clone(&frame.path)));
+        }
         match &frame.graph()?.nodes.get(task.node as usize)?.body {
             Body::Graph(subgraph) => Some((subgraph.workflow.clone(), frame.task_path(task).into())),
             Body::Leaf(_) => None,
@@ -278,7 +290,7 @@ impl Machine {
                     queues.asking.push_back(id);
                     queues.timers.extend(expires.map(|at| (at, id)));
                 }
-                At::Held | At::Inside { .. } | At::Done { .. } | At::Lost => {}
+                At::Held | At::Inside { .. } | At::Lane { .. } | At::Done { .. } | At::Lost => {}
             }
         }
         self.queues = queues;

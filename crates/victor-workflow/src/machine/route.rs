@@ -77,7 +77,10 @@ fn astray(spec: &Spec, to: &str, names: &str) -> NodeError {
 
 /// Places in the graph for names in a record.
 pub(super) fn hops(graph: &Graph, sends: &[Send]) -> Option<Vec<Hop>> {
-    sends.iter().map(|s| Some(Hop { node: *graph.by_name.get(s.node.as_str())?, input: s.input.clone() })).collect()
+    sends
+        .iter()
+        .map(|s| Some(Hop { node: *graph.by_name.get(s.node.as_str())?, from: None, input: s.input.clone() }))
+        .collect()
 }
 
 /// What `look` sees when `changes` are in the state; the state is afterwards as before. Costs what they weigh, not

@@ -57,7 +57,7 @@ impl Machine {
             return names;
         }
         for (_, frame, task) in self.tasks() {
-            let counts = !task.at.is_over() && !matches!(task.at, At::Inside { .. });
+            let counts = !task.at.is_over() && !matches!(task.at, At::Inside { .. } | At::Lane { .. });
             let name = frame.node_name(task.node);
             if counts && names.last().is_none_or(|n| **n != *name) && !names.iter().any(|n| **n == *name) {
                 names.push(name.to_string());
@@ -85,8 +85,10 @@ impl Machine {
     /// Whether nothing works or is due, and people have to answer or to continue the run.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let waits =
-            |at: &At| matches!(at, At::Waiting { .. } | At::Held | At::Inside { .. } | At::Done { .. } | At::Lost);
+        let waits = |at: &At| match at {
+            At::Waiting { .. } | At::Held | At::Inside { .. } | At::Lane { .. } | At::Done { .. } | At::Lost => true,
+            At::Ready | At::Running { .. } | At::Delayed { .. } | At::Closed { .. } | At::Broken { .. } => false,
+        };
         self.end.is_none() && self.queues.posed.is_empty() && self.tasks().all(|(_, _, t)| waits(&t.at))
     }
 
