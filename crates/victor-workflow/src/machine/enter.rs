@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use victor_core::id::{RunId, Timestamp};
 
-use crate::error::NodeError;
+use crate::error::{NodeError, guarded};
 use crate::graph::{Body, Subgraph};
 use crate::options::Keeper;
 use crate::record::{Begun, Entry, Record, Settings};
@@ -88,6 +88,7 @@ impl Machine {
                 continue;
             } else if after || pauses && named(&self.pause_before, task.node) {
                 task.at = At::Held;
+                self.queues.held.insert(at);
             } else if matches!(graph.node(task.node).body, Body::Graph(_)) {
                 inner.push(at);
             } else {
@@ -110,8 +111,8 @@ impl Machine {
         for (number, (slot, mut lane)) in (first..).zip(apart) {
             let above = TaskId { frame: id, step, slot };
             lane.parent = Some(above);
-            if let Some(task) = self.task_mut(above) {
-                task.at = At::Lane { frame: number };
+            if let Some(frame) = self.frames.get_mut(&id) {
+                frame.put(slot, At::Lane { frame: number });
             }
             self.frames.insert(number, lane);
             self.next_frame = number + 1;
@@ -133,9 +134,7 @@ impl Machine {
                 self.next_frame += 1;
                 self.frames.insert(number, frame);
                 let deadline = timeout.map(|t| later(now, t));
-                if let Some(task) = self.task_mut(id) {
-                    task.at = At::Inside { frame: number, since: now, deadline };
-                }
+                self.put(id, At::Inside { frame: number, since: now, deadline });
                 if let Some(at) = deadline {
                     self.queues.timers.insert((at, id));
                 }
@@ -164,7 +163,10 @@ impl Machine {
         let path: Arc<[String]> = above.task_path(task).into();
         let state = match &subgraph.input {
             None => Arc::clone(&above.state),
-            Some(map) => Arc::new(Value::Object(map(&above.state, task.input.as_ref())?)),
+            Some(map) => {
+                let input = guarded("the mapping of its input", || map(&above.state, task.input.as_ref()))?;
+                Arc::new(Value::Object(input))
+            }
         };
         let most = subgraph.workflow.0.limits.max_state_bytes;
         if subgraph.input.is_some() && weight(&state) > most {
@@ -229,13 +231,14 @@ impl Machine {
         let output = self.subgraph(parent).and_then(|s| s.output.clone());
         let changes = match output {
             None => Ok(frame.changes),
-            Some(map) => map(&frame.state).map(|update| update.into_iter().collect()),
+            Some(map) => {
+                guarded("the mapping of its output", || map(&frame.state)).map(|update| update.into_iter().collect())
+            }
         };
         match changes {
             Ok(changes) => {
-                let Some(task) = self.task_mut(parent) else { return };
-                let At::Inside { since, deadline, .. } = task.at else { return };
-                task.at = At::Closed { changes, since };
+                let Some(At::Inside { since, deadline, .. }) = self.task(parent).map(|t| t.at.clone()) else { return };
+                self.put(parent, At::Closed { changes, since });
                 if let Some(at) = deadline {
                     self.queues.timers.remove(&(at, parent));
                 }
@@ -275,8 +278,8 @@ impl Machine {
     }
 
     fn broken(&mut self, id: TaskId, error: NodeError) {
-        if let Some(task) = self.task_mut(id) {
-            task.at = At::Broken { error };
+        if self.task(id).is_some() {
+            self.put(id, At::Broken { error });
             self.queues.closing.push_back(id);
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use victor_core::id::Timestamp;
 
@@ -24,7 +24,7 @@ const NOWHERE: &str = "?";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frame {
     /// Bound when it is made or read back.
-    #[serde(skip)]
+    #[serde(default)]
     pub(crate) graph: Bound,
     #[serde(skip)]
     pub(crate) path: Arc<[String]>,
@@ -41,6 +41,9 @@ pub(crate) struct Frame {
     pub(crate) tasks: Vec<Task>,
     /// Pieces of work of the step that are not done.
     pub(crate) open: u32,
+    /// How many of them are there of each node, without those that have a frame of their own.
+    #[serde(skip)]
+    pub(crate) busy: Vec<u32>,
     /// Paths that came to their end.
     pub(crate) ends: u32,
     /// How often each node ran.
@@ -68,9 +71,35 @@ pub(crate) struct Lane {
     pub(crate) exits: Vec<Hop>,
 }
 
-/// The graph of a frame: bound to it while it is in memory.
-#[derive(Clone, Default)]
-pub(crate) struct Bound(pub(crate) Option<Workflow>);
+/// The graph of a frame: bound to it while it is in memory. Written down it is the names of its nodes.
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "Vec<String>")]
+pub(crate) struct Bound {
+    pub(crate) graph: Option<Workflow>,
+    /// The nodes of the graph that it is to be bound to.
+    pub(crate) names: Vec<String>,
+}
+
+impl Bound {
+    pub(crate) fn new(graph: Workflow) -> Self {
+        Self { graph: Some(graph), names: Vec::new() }
+    }
+}
+
+impl From<Vec<String>> for Bound {
+    fn from(names: Vec<String>) -> Self {
+        Self { graph: None, names }
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match &self.graph {
+            Some(graph) => s.collect_seq(graph.0.nodes.iter().map(|spec| &*spec.name)),
+            None => s.collect_seq(&self.names),
+        }
+    }
+}
 
 impl PartialEq for Bound {
     fn eq(&self, _: &Self) -> bool {
@@ -168,6 +197,11 @@ impl At {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Lost)
     }
+
+    /// Whether it works or waits, and not in a frame of its own.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.is_over() && !matches!(self, Self::Inside { .. } | Self::Lane { .. })
+    }
 }
 
 /// Where a path goes on.
@@ -193,7 +227,7 @@ impl Frame {
     pub(crate) fn new(workflow: &Workflow, parent: Option<TaskId>, path: Arc<[String]>, state: Arc<Value>) -> Self {
         let size = weight(&state);
         Self {
-            graph: Bound(Some(workflow.clone())),
+            graph: Bound::new(workflow.clone()),
             path,
             parent,
             join: Join::All,
@@ -203,6 +237,7 @@ impl Frame {
             step: 0,
             tasks: Vec::new(),
             open: 0,
+            busy: vec![0; workflow.0.nodes.len()],
             ends: 0,
             counts: vec![0; workflow.0.nodes.len()],
             arrived: BTreeMap::new(),
@@ -212,8 +247,29 @@ impl Frame {
         }
     }
 
+    /// Says where a piece of work stands now.
+    pub(crate) fn put(&mut self, slot: u32, at: At) {
+        let Some(task) = self.tasks.get_mut(slot as usize) else { return };
+        let (was, is) = (u32::from(task.at.is_busy()), u32::from(at.is_busy()));
+        task.at = at;
+        if let Some(busy) = self.busy.get_mut(task.node as usize) {
+            *busy = (*busy + is).saturating_sub(was);
+        }
+    }
+
+    /// Counts anew which nodes work.
+    pub(crate) fn count_busy(&mut self) {
+        self.busy.clear();
+        self.busy.resize(self.counts.len(), 0);
+        for task in self.tasks.iter().filter(|task| task.at.is_busy()) {
+            if let Some(busy) = self.busy.get_mut(task.node as usize) {
+                *busy += 1;
+            }
+        }
+    }
+
     pub(crate) fn graph(&self) -> Option<&Arc<Graph>> {
-        self.graph.0.as_ref().map(|w| &w.0)
+        self.graph.graph.as_ref().map(|w| &w.0)
     }
 
     pub(crate) fn node_name(&self, node: u32) -> Arc<str> {
@@ -378,6 +434,7 @@ impl Frame {
             let iteration = self.counts[hop.node as usize];
             let (node, input) = (hop.node, hop.input);
             self.tasks.push(Task { node, iteration, part, input, attempt: 1, answers: Vec::new(), at: At::Ready });
+            self.busy[node as usize] += 1;
         }
         Ok(())
     }

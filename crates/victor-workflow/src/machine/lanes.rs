@@ -48,6 +48,8 @@ impl Frame {
             apart[place].1.open += 1;
         }
         self.open = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+        self.count_busy();
+        apart.iter_mut().for_each(|(_, lane)| lane.count_busy());
         apart
     }
 
@@ -64,6 +66,7 @@ impl Frame {
             step: self.step,
             tasks: Vec::new(),
             open: 0,
+            busy: vec![0; self.counts.len()],
             ends: 0,
             counts: self.counts.clone(),
             arrived: BTreeMap::new(),

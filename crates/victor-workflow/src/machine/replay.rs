@@ -12,7 +12,7 @@ use crate::state::weight;
 use crate::task::TaskId;
 use crate::workflow::{Spec, Workflow};
 
-use super::frame::{At, Bound, Task};
+use super::frame::{At, Task};
 use super::inputs::changes_of;
 use super::{End, Machine, enter, later, route};
 
@@ -115,8 +115,8 @@ impl Machine {
                     Then::Retry { at } => {
                         if let Some(task) = self.task_mut(*task) {
                             task.attempt = attempt + 1;
-                            task.at = At::Delayed { until: *at };
                         }
+                        self.put(*task, At::Delayed { until: *at });
                         self.queues.timers.insert((*at, *task));
                     }
                     Then::Go(sends) => {
@@ -138,16 +138,19 @@ impl Machine {
                     self.queues.timers.insert((at, *task));
                 }
                 self.queues.asking.push_back(*task);
+                self.queues.waiting.insert(*task);
             }
             Record::Answered { task, answer, .. } => self.take_answer(*task, answer),
             Record::Woken { task, .. } => self.enter(*task, entry.at),
             Record::Continued => self.release(entry.at),
             Record::Cancelled => self.finish(End::Cancelled),
+            Record::Limited { failure } => self.finish(End::Failed(failure.clone())),
         }
         Ok(())
     }
 
     fn take_answer(&mut self, id: TaskId, answer: &Answered) {
+        self.queues.waiting.remove(&id);
         let Some(task) = self.task_mut(id) else { return };
         if let At::Waiting { expires: Some(at), .. } = task.at {
             self.queues.timers.remove(&(at, id));
@@ -181,9 +184,7 @@ impl Machine {
         if let At::Done { changes, .. } = &at {
             frame.pending += changes.iter().map(|(key, value)| key.len() + weight(value)).sum::<usize>();
         }
-        if let Some(task) = frame.tasks.get_mut(id.slot as usize) {
-            task.at = at;
-        }
+        frame.put(id.slot, at);
         frame.open = frame.open.saturating_sub(1);
         self.progress(id.frame, now);
     }
@@ -215,8 +216,10 @@ impl Machine {
     }
 
     fn release(&mut self, now: Timestamp) {
-        let held: Vec<TaskId> = self.tasks().filter(|(_, _, t)| t.at == At::Held).map(|(id, ..)| id).collect();
-        for id in held {
+        for id in std::mem::take(&mut self.queues.held) {
+            if self.task(id).is_none_or(|task| task.at != At::Held) {
+                continue;
+            }
             if self.spec(id).is_some_and(|s| matches!(s.body, Body::Graph(_))) {
                 self.enter(id, now);
             } else if let Some(task) = self.task_mut(id) {
@@ -255,8 +258,8 @@ impl Machine {
                 })?,
             };
             if let Some(frame) = self.frames.get_mut(&id) {
-                frame.counts.resize(graph.0.nodes.len(), 0);
-                (frame.graph, frame.path) = (Bound(Some(graph)), path);
+                frame.bind(&graph)?;
+                frame.path = path;
             }
         }
         self.queue_all();
@@ -267,7 +270,7 @@ impl Machine {
         let frame = self.frames.get(&id.frame)?;
         let task = frame.tasks.get(id.slot as usize)?;
         if matches!(task.at, At::Lane { .. }) {
-            return Some((frame.graph.0.clone()?, Arc::clone(&frame.path)));
+            return Some((frame.graph.graph.clone()?, Arc::clone(&frame.path)));
         }
         match &frame.graph()?.nodes.get(task.node as usize)?.body {
             Body::Graph(subgraph) => Some((subgraph.workflow.clone(), frame.task_path(task).into())),
@@ -288,9 +291,11 @@ impl Machine {
                 At::Closed { .. } | At::Broken { .. } => queues.closing.push_back(id),
                 At::Waiting { expires, .. } => {
                     queues.asking.push_back(id);
+                    queues.waiting.insert(id);
                     queues.timers.extend(expires.map(|at| (at, id)));
                 }
-                At::Held | At::Inside { .. } | At::Lane { .. } | At::Done { .. } | At::Lost => {}
+                At::Held => drop(queues.held.insert(id)),
+                At::Inside { .. } | At::Lane { .. } | At::Done { .. } | At::Lost => {}
             }
         }
         self.queues = queues;
@@ -310,6 +315,13 @@ impl Machine {
 
     pub(super) fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
         self.frames.get_mut(&id.frame).filter(|f| f.step == id.step)?.tasks.get_mut(id.slot as usize)
+    }
+
+    /// Says where a task stands now.
+    pub(super) fn put(&mut self, id: TaskId, at: At) {
+        if let Some(frame) = self.frames.get_mut(&id.frame).filter(|f| f.step == id.step) {
+            frame.put(id.slot, at);
+        }
     }
 
     pub(super) fn spec(&self, id: TaskId) -> Option<&Spec> {
