@@ -7,6 +7,8 @@ pub(crate) mod expand;
 pub(crate) mod keys;
 mod layers;
 mod load;
+#[cfg(feature = "local")]
+mod local;
 mod narrow;
 mod schema;
 mod tree;
@@ -15,6 +17,8 @@ pub use edit::set;
 pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
+#[cfg(feature = "local")]
+pub use local::LocalModels;
 pub(crate) use load::{Project, load};
 pub use schema::{
     Auth, Config, Cors, Level, Limits, LogSettings, McpOAuth, McpServer, McpTransport, Permissions, RateLimit, Server,
