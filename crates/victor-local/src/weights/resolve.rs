@@ -10,12 +10,13 @@ use victor_core::request::CallCx;
 use victor_core::usage::Price;
 
 use super::error::WeightsError;
+use super::fetch::checksum;
 use super::manifest::KnownModel;
 use super::progress::{Progress, Silent};
-use super::pull::checksum;
 use super::record::{Record, modified};
 use super::{Entry, Kind, State, Weights, size};
 use crate::resolver::{Installed, Resolver};
+use crate::tuning::Tuning;
 
 impl Weights {
     /// The installed model of this name. Its file is read whole only when its size or time is not the one recorded.
@@ -77,7 +78,7 @@ impl Resolver for Weights {
         };
         let record = self.resolved(&name).await.map_err(error)?;
         match record.kind {
-            Kind::Chat => Ok(Installed::new(record.name, record.path)),
+            Kind::Chat => Ok(Installed::tuned(record.name, record.path, self.tuning)),
             Kind::Embedding => Err(error(WeightsError::OtherKind(record.name, Kind::Chat))),
         }
     }
@@ -92,11 +93,11 @@ impl Resolver for Weights {
             return Err(error(WeightsError::OtherKind(record.name, Kind::Embedding)));
         }
         let window = self.known(&name).map_or(u32::MAX, |known| known.context);
-        Ok(Installed { window, ..Installed::new(record.name, record.path) })
+        Ok(Installed { window, ..Installed::tuned(record.name, record.path, self.tuning) })
     }
 
     fn models(&self) -> Vec<ModelInfo> {
-        self.entries().iter().filter(|entry| entry.kind() == Kind::Chat).map(info).collect()
+        self.entries().iter().filter(|entry| entry.kind() == Kind::Chat).map(|entry| info(entry, self.tuning)).collect()
     }
 }
 
@@ -109,8 +110,8 @@ fn error(e: WeightsError) -> ProviderError {
 }
 
 /// What a door shows of a model, under the engine's own limits.
-fn info(entry: &Entry) -> ModelInfo {
-    let limits = Installed::new(entry.name.as_str(), "");
+fn info(entry: &Entry, tuning: Tuning) -> ModelInfo {
+    let limits = Installed::tuned(entry.name.as_str(), "", tuning);
     ModelInfo {
         id: entry.name.clone(),
         provider: "local".to_owned(),

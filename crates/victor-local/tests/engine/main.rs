@@ -9,3 +9,4 @@ mod embeddings;
 mod real;
 mod tiny;
 mod tools;
+mod tuned;

