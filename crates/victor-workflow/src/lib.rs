@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod answers;
 pub mod bundled;
+mod cancel;
 mod check;
 mod closure;
 pub mod draw;
@@ -31,8 +33,10 @@ mod summary;
 pub mod task;
 pub mod team;
 pub mod template;
+mod tend;
 pub mod tool;
 pub mod transform;
+mod work_time;
 pub mod workflow;
 mod writer;
 pub mod yaml;

@@ -219,6 +219,8 @@ fn mistakes_in_files_name_file_line_and_the_nearest_key() {
         ("limits: {max_cost: -1}\n", &["config.yaml:1", "max_cost"]),
         ("limits: {max_cost: .inf}\n", &["config.yaml:1", "max_cost"]),
         ("profiles: {a: {temperature: 7}}\n", &["config.yaml:1", "temperature"]),
+        ("local:\n  top_p: 0\n", &["config.yaml:2", "local.top_p", "above 0"]),
+        ("local: {num_ctx: 4096}\n", &["config.yaml:1:9", "`num_ctx`"]),
         ("permissions:\n  deny:\n    - read\n    - \"read(x\"\n", &["config.yaml:4", "read(x", "permission rule"]),
         ("model: [\n", &["config.yaml:"]),
         ("just text\n", &["config.yaml:1:1: a mapping"]),

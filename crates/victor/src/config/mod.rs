@@ -7,6 +7,8 @@ pub(crate) mod expand;
 pub(crate) mod keys;
 mod layers;
 mod load;
+#[cfg(feature = "local")]
+mod local;
 mod narrow;
 mod schedules;
 mod schema;
@@ -16,6 +18,8 @@ pub use edit::set;
 pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
+#[cfg(feature = "local")]
+pub use local::LocalModels;
 pub(crate) use load::{Project, load};
 pub use schedules::ScheduleSettings;
 pub(crate) use schedules::ZONE;

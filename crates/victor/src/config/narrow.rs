@@ -23,6 +23,8 @@ pub(crate) fn narrow(project: Config, base: &Config) -> (Config, Vec<String>) {
         limits,
         store,
         log,
+        #[cfg(feature = "local")]
+        local,
         server,
         mcp_servers,
         schedules,
@@ -36,6 +38,8 @@ pub(crate) fn narrow(project: Config, base: &Config) -> (Config, Vec<String>) {
     ignored.unless(allow.is_empty(), "permissions.allow");
     ignored.unless(store == Default::default(), "store");
     ignored.unless(log == Default::default(), "log");
+    #[cfg(feature = "local")]
+    ignored.unless(local == Default::default(), "local");
     ignored.unless(server.is_none(), "server");
     ignored.unless(mcp_servers.is_empty(), "mcpServers");
     ignored.unless(schedules.is_empty(), "schedules");

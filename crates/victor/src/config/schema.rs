@@ -61,6 +61,11 @@ pub struct Config {
     #[serde(skip_serializing_if = "is_default")]
     #[serde(deserialize_with = "or_default")]
     pub log: LogSettings,
+    /// The models that run in this process.
+    #[cfg(feature = "local")]
+    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default")]
+    pub local: super::local::LocalModels,
     /// The HTTP API, for `victor serve`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
@@ -385,6 +390,8 @@ impl Config {
         {
             return Err((path(&["limits", "max_cost"]), format!("`limits.max_cost` is {cost}; dollars are 0 or more")));
         }
+        #[cfg(feature = "local")]
+        self.local.check().map_err(|(key, why)| (path(&["local", key]), why))?;
         for (name, profile) in &self.profiles {
             if let Some(t) = profile.temperature
                 && !(0.0..=2.0).contains(&t)
