@@ -285,16 +285,26 @@ impl Follower {
                 Some(Bytes::from_static(b":\n\n"))
             }
             // What came before is the client's already, or only known under other ids: it gets the state instead.
-            Stage::Unread => self.rest(self.after.unwrap_or_default()).await,
+            Stage::Unread => {
+                let last = place(&self.door, self.run).await?;
+                self.rest(self.after.unwrap_or_default(), last).await
+            }
             Stage::Resting(place) => {
                 let place = *place;
                 self.wake(place).await
             }
             Stage::Read(events, plus) => {
                 let plus = *plus;
-                match tokio::time::timeout(self.door.config.heartbeat, events.next()).await {
+                let next = tokio::select! {
+                    next = tokio::time::timeout(self.door.config.heartbeat, events.next()) => next,
+                    () = self.door.runtime.cancelled() => return None,
+                };
+                match next {
                     Err(_) => Some(HEARTBEAT),
-                    Ok(Some(Ok(event))) if !matches!(event.kind, EventKind::Finished { .. }) => {
+                    Ok(Some(Ok(event))) if matches!(event.kind, EventKind::Finished { .. }) => {
+                        self.rest(self.told, event.seq.saturating_sub(1)).await
+                    }
+                    Ok(Some(Ok(event))) => {
                         let json = serde_json::to_value(&event).unwrap_or_default();
                         let name = json["type"].as_str().unwrap_or("message").to_owned();
                         self.told = self.told.max(event.seq + plus);
@@ -304,7 +314,7 @@ impl Follower {
                         tracing::error!(error = %e, run = %self.run, "a run cannot be followed in its journal");
                         None
                     }
-                    Ok(Some(Ok(_)) | None) => self.rest(self.told).await,
+                    Ok(None) => None,
                 }
             }
         }
@@ -315,12 +325,16 @@ impl Follower {
         self.journal = Stage::Read(Box::pin(events), plus);
     }
 
-    /// How the run stands where its journal ends for now.
-    async fn rest(&mut self, id: u64) -> Option<Bytes> {
-        let place = self.door.runtime.journal().info(self.run).await.ok()?.last_seq;
+    /// How the run stands at a place, where its journal ends for now.
+    async fn rest(&mut self, id: u64, at: u64) -> Option<Bytes> {
         let state = WorkflowStatus::of(&self.door, self.run).await?;
         self.told = id;
-        self.journal = Stage::Resting(place);
+        if place(&self.door, self.run).await? != at {
+            // It went on just now.
+            self.read(at, id.saturating_sub(at));
+            return Some(Bytes::from_static(b":\n\n"));
+        }
+        self.journal = Stage::Resting(at);
         if state.status.is_final() {
             self.over = true;
             return Some(Told::Finished(state).frame(id + 1));
@@ -350,6 +364,11 @@ impl Follower {
         }
         Some(HEARTBEAT)
     }
+}
+
+/// The last place of a run's journal.
+async fn place(door: &Door, run: RunId) -> Option<u64> {
+    Some(door.runtime.journal().info(run).await.ok()?.last_seq)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
