@@ -27,6 +27,7 @@ pub mod route;
 pub mod run;
 pub mod run_workflow;
 pub mod runner;
+pub mod schedule;
 pub mod state;
 mod summary;
 pub mod task;
