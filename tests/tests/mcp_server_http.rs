@@ -119,7 +119,10 @@ fn a_session_belongs_to_the_token_that_opened_it() {
         assert_ne!(of(&ada, broken, &list).status, 200, "{broken}");
     }
     assert!(of(&ada, &session, &list).body.contains("\"read\""), "the session is over");
-    assert!(served.send("DELETE", "/mcp", &[ACCEPT, ("authorization", &ada), ("mcp-session-id", &session)], "").status < 300);
+    assert!(
+        served.send("DELETE", "/mcp", &[ACCEPT, ("authorization", &ada), ("mcp-session-id", &session)], "").status
+            < 300
+    );
     assert_eq!(of(&ada, &session, &list).status, 404);
 }
 
