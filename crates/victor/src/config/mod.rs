@@ -7,7 +7,10 @@ pub(crate) mod expand;
 pub(crate) mod keys;
 mod layers;
 mod load;
+#[cfg(feature = "local")]
+mod local;
 mod narrow;
+mod schedules;
 mod schema;
 mod tree;
 
@@ -15,7 +18,11 @@ pub use edit::set;
 pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
+#[cfg(feature = "local")]
+pub use local::LocalModels;
 pub(crate) use load::{Project, load};
+pub use schedules::ScheduleSettings;
+pub(crate) use schedules::ZONE;
 pub use schema::{
     Auth, Config, Cors, Level, Limits, LogSettings, McpOAuth, McpServer, McpTransport, Permissions, RateLimit, Server,
     Ssl, StoreSettings, Sync, schema_json,
