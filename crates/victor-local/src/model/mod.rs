@@ -12,6 +12,8 @@ mod vector;
 
 pub(crate) use cache::Cache;
 pub(crate) use config::{Config, Family};
+#[cfg(test)]
+pub(crate) use config::Rope;
 
 use layer::{Layer, Machine, Scratch};
 use matrix::Matrix;
