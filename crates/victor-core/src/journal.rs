@@ -114,7 +114,7 @@ pub struct JournalInfo {
     pub workspace: Option<String>,
     /// When it was begun.
     pub created_at: Timestamp,
-    /// When it was last written to.
+    /// When it was last written to; up to a tenth of a second too early while its run stands where it stood.
     pub updated_at: Timestamp,
     /// The last record's place.
     pub last_seq: u64,

@@ -1,8 +1,11 @@
 //! What doors and applications do with workflows: start, look, resume, cancel, list. One value for a runtime.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use futures::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
@@ -15,7 +18,8 @@ use victor_core::question::Nobody;
 use victor_core::runtime::Runtime;
 use victor_core::usage::Spent;
 
-use crate::driver::{Answer, Driver};
+use crate::answers::{Answer, Answers};
+use crate::driver::Driver;
 use crate::error::WorkflowError;
 use crate::live::{Listed, Live, LiveRun};
 use crate::machine::{End, Machine, Noted, too_large};
@@ -27,6 +31,7 @@ use crate::run::{Slot, WorkflowRun};
 use crate::runner::{Driven, Runner, Told, drive, told};
 use crate::state::{Update, weight};
 use crate::summary::status_of;
+use crate::work_time::{Patient, WorkTime};
 use crate::workflow::Workflow;
 use crate::writer::Writer;
 
@@ -88,8 +93,8 @@ impl Workflows {
         let now = self.runtime.clock().now();
         let machine = Machine::begin(id, workflow, &begun, now);
         let first = Entry { at: now, what: Record::Begun(Box::new(begun.clone())) };
-        let (first, noted, spent) = (Some(first), Vec::new(), Spent::default());
-        self.launch(Launch { workflow, machine, begun, first, noted, options, id, spent }).await
+        let (first, noted, spent, worked) = (Some(first), Vec::new(), Spent::default(), Duration::ZERO);
+        self.launch(Launch { workflow, machine, begun, first, noted, options, id, spent, worked }).await
     }
 
     /// Where a run stands. Nothing is changed by looking: when the time of a question is up, its fallback acts where
@@ -149,15 +154,18 @@ impl Workflows {
         if self.runtime.is_closed() {
             return Err(WorkflowError::ShuttingDown);
         }
-        let Launch { workflow, machine, begun, first, noted, options, id, spent } = launch;
+        let Launch { workflow, machine, begun, first, noted, options, id, spent, worked } = launch;
         let resumed = first.is_none();
         let settings = begun.settings;
+        let max_time = settings.budget.over(&self.runtime.defaults().budget).max_time;
+        let time = WorkTime::new(Arc::clone(self.runtime.clock()), max_time, worked);
+        let approver = options.approver.clone().unwrap_or_else(|| Arc::clone(self.runtime.approver()));
         let scope_options = ScopeOptions {
             run: Some(id),
             mode: settings.mode,
             sandbox: settings.sandbox,
             dry_run: settings.dry_run,
-            approver: options.approver.clone(),
+            approver: Some(Arc::new(Patient { approver, time: Arc::clone(&time) })),
             budget: settings.budget,
             tools: settings.tools,
             spent,
@@ -174,9 +182,11 @@ impl Workflows {
         let (changed, put_down) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed, put_down: Arc::clone(&put_down) };
         let listed = self.live.list(id, live.clone());
+        let listed = listed.ok_or_else(|| WorkflowError::State(format!("run {id} works already")))?;
         let interviewer = options.interviewer.clone().unwrap_or_else(|| Arc::new(Nobody));
         let context = RunContext { scope, workflow: Arc::clone(&workflow.0.name), session: settings.session };
-        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live);
+        let incoming = Answers::new(incoming);
+        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live, time);
         let name = workflow.name().to_owned();
         driver.tell(Told { path: Arc::from([]), kind: EventKind::WorkflowStarted { workflow: name, resumed } });
         for note in noted {
@@ -188,7 +198,9 @@ impl Workflows {
             driver.settle(&machine).await?;
         }
         let slot = Slot::default();
-        let work = Work { driver, machine, workflow: workflow.clone(), end, slot: Arc::clone(&slot), listed };
+        let workflows = self.clone();
+        let workflow = workflow.clone();
+        let work = Work { workflows, driver, machine, workflow, end, slot: Arc::clone(&slot), listed };
         self.runtime.spawn(work.run());
         Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
     }
@@ -212,10 +224,13 @@ pub(crate) struct Launch<'a> {
     pub(crate) options: RunOptions,
     pub(crate) id: RunId,
     pub(crate) spent: Spent,
+    /// How long it has worked already.
+    pub(crate) worked: Duration,
 }
 
 /// The task that drives a run.
 struct Work {
+    workflows: Workflows,
     driver: Driver,
     machine: Machine,
     workflow: Workflow,
@@ -226,9 +241,10 @@ struct Work {
 
 impl Work {
     async fn run(self) {
-        let Self { mut driver, mut machine, workflow, end, slot, listed } = self;
+        let Self { workflows, mut driver, mut machine, workflow, end, slot, listed } = self;
         let begun = driver.now();
-        let driven = drive(&mut machine, &mut driver).await;
+        let crashed = |_| Err(WorkflowError::Diverged("the run crashed; this is a defect of Victor".to_owned()));
+        let driven = AssertUnwindSafe(drive(&mut machine, &mut driver)).catch_unwind().await.unwrap_or_else(crashed);
         driver.tidy().await;
         let driven = match driven {
             Ok(driven) => driver.close(&machine).await.map(|()| driven),
@@ -238,13 +254,21 @@ impl Work {
             }
             Err(e) => Err(e),
         };
-        let scope = &driver.context.scope;
+        let context = Arc::clone(&driver.context);
+        let (scope, journaled) = (&context.scope, driver.is_journaled());
         let duration = scope.now().since(begun);
-        let outcome = driven.map(|driven| outcome(&workflow, &machine, scope, &driven, duration));
-        let (told, error) = finished(&outcome, scope, duration);
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let mut outcome = driven.map(|driven| outcome(&workflow, &machine, scope, &driven, duration));
         // The claim is given back before the end is told: whoever hears of it can resume at once.
         drop(driver);
+        if let Ok(put_down) = &mut outcome
+            && journaled
+            && put_down.status == RunStatus::Waiting
+            && workflows.end_if_cancelled(put_down.workflow_id).await.unwrap_or(false)
+        {
+            (put_down.status, put_down.waiting) = (RunStatus::Cancelled, Vec::new());
+        }
+        let (told, error) = finished(&outcome, scope, duration);
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         drop(listed);
         end.finish(told, error);
     }
@@ -255,7 +279,7 @@ fn outcome(
     machine: &Machine,
     scope: &RunScope,
     driven: &Driven,
-    duration: std::time::Duration,
+    duration: Duration,
 ) -> WorkflowOutcome {
     let state = machine.state();
     let (status, result, error) = match driven {
@@ -287,7 +311,7 @@ fn outcome(
 fn finished(
     outcome: &Result<WorkflowOutcome, WorkflowError>,
     scope: &RunScope,
-    duration: std::time::Duration,
+    duration: Duration,
 ) -> (Outcome, Option<VictorError>) {
     let (status, result, failure) = match outcome {
         Ok(o) => (o.status, Some(o.result.clone()), o.error.clone()),

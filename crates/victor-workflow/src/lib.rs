@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod answers;
 pub mod bundled;
+mod cancel;
 mod check;
 mod closure;
 pub mod draw;
@@ -25,13 +27,16 @@ pub mod route;
 pub mod run;
 pub mod run_workflow;
 pub mod runner;
+pub mod schedule;
 pub mod state;
 mod summary;
 pub mod task;
 pub mod team;
 pub mod template;
+mod tend;
 pub mod tool;
 pub mod transform;
+mod work_time;
 pub mod workflow;
 mod writer;
 pub mod yaml;

@@ -5,6 +5,7 @@ mod conversations;
 mod docs;
 mod lists;
 mod runs;
+mod schedules;
 mod status;
 mod tools;
 mod workflows;
@@ -21,6 +22,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         conversations::endpoints(),
         runs::endpoints(),
         workflows::endpoints(),
+        schedules::endpoints(),
         tools::endpoints(),
         lists::endpoints(),
         status::endpoints(),

@@ -94,4 +94,41 @@ mod tests {
         assert_eq!(judged(tree.clone()), Ok(tree));
         assert_eq!(judged(json!({})), Ok(json!({"type": "object", "properties": {}})));
     }
+
+    #[test]
+    fn probe_self() {
+        let s = judged(json!({"type": "object", "allOf": [{"$ref": "#"}]})).unwrap();
+        let v = jsonschema::validator_for(&s).unwrap();
+        eprintln!("self {} {}", v.is_valid(&json!({})), v.iter_errors(&json!({})).count());
+    }
+
+    fn doubling(last: Value) {
+        let mut defs = Map::new();
+        for n in 0..24 {
+            let next = format!("#/$defs/d{}", n + 1);
+            defs.insert(format!("d{n}"), json!({"allOf": [{"$ref": next}, {"$ref": next}]}));
+        }
+        defs.insert("d24".to_owned(), last.clone());
+        let begun = std::time::Instant::now();
+        let s = judged(json!({"type": "object", "$defs": defs, "allOf": [{"$ref": "#/$defs/d0"}]})).unwrap();
+        eprintln!("{last} compiled {:?}", begun.elapsed());
+        let v = jsonschema::validator_for(&s).unwrap();
+        eprintln!("{} {:?}", v.is_valid(&json!({})), begun.elapsed());
+        eprintln!("one {} {:?}", v.validate(&json!({})).is_ok(), begun.elapsed());
+        eprintln!("{} {:?}", v.iter_errors(&json!({})).take(1).count(), begun.elapsed());
+    }
+
+    #[test]
+    fn probe_doubling() {
+        doubling(json!({}));
+        doubling(json!({"required": ["x"]}));
+    }
+
+    #[test]
+    fn probe_pattern() {
+        let s = judged(json!({"type": "object", "properties": {"a": {"pattern": "^(a+)+$(?=b)"}}})).unwrap();
+        let v = jsonschema::validator_for(&s).unwrap();
+        let begun = std::time::Instant::now();
+        eprintln!("{} {:?}", v.is_valid(&json!({"a": "a".repeat(40) + "!"})), begun.elapsed());
+    }
 }

@@ -15,7 +15,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 use victor_core::id::RunId;
 use victor_core::journal::RunStatus;
 use victor_core::permission::{AllowAll, Approver};
@@ -294,9 +293,7 @@ impl Counter<'_> {
         mut questions: mpsc::Receiver<Asked>,
     ) -> Option<Result<WorkflowOutcome, WorkflowError>> {
         let session = self.call.session;
-        let mut heartbeat = interval(session.door.config.heartbeat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.reset();
+        let mut heartbeat = self.call.heartbeat();
         let mut deadline = std::pin::pin!(over(self.wait));
         let gone = async {
             tokio::select! {
@@ -336,9 +333,7 @@ impl Counter<'_> {
     }
 
     async fn elicit(&self, question: &Question) -> Option<Value> {
-        let timeout = self.call.session.door.config.question_timeout;
-        let asking = self.call.cx.peer.create_elicitation_with_timeout(form(question), Some(timeout));
-        answer(&self.call.cx.ct.run_until_cancelled(asking).await?.ok()?)
+        answer(&ask::fill_in(self.call, form(question)).await?.ok()?)
     }
 }
 

@@ -10,6 +10,7 @@ mod load;
 #[cfg(feature = "local")]
 mod local;
 mod narrow;
+mod schedules;
 mod schema;
 mod tree;
 
@@ -20,6 +21,8 @@ pub use load::{Flags, Settings};
 #[cfg(feature = "local")]
 pub use local::LocalModels;
 pub(crate) use load::{Project, load};
+pub use schedules::ScheduleSettings;
+pub(crate) use schedules::ZONE;
 pub use schema::{
     Auth, Config, Cors, Level, Limits, LogSettings, McpOAuth, McpServer, McpTransport, Permissions, RateLimit, Server,
     Ssl, StoreSettings, Sync, schema_json,
