@@ -1,7 +1,7 @@
 //! The small files that a model's weights need beside them until both have become one file: vocabulary and shape.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::download::{Wanted as Remote, length};
@@ -89,7 +89,7 @@ impl Weights {
 async fn checked(
     beside: &Beside,
     package: &Package<'_>,
-    path: &PathBuf,
+    path: &Path,
     progress: &Arc<dyn Progress>,
 ) -> Result<(), WeightsError> {
     let found = checksum(path, progress).await?;

@@ -31,7 +31,7 @@ struct Only {
 #[async_trait]
 impl Resolver for Only {
     async fn resolve(&self, _: &str, _: &CallCx) -> Result<Installed, ProviderError> {
-        panic!("nobody asked for a model that answers")
+        unreachable!("nobody asked for a model that answers")
     }
 
     async fn resolve_embedding(&self, _: &str, _: &CallCx) -> Result<Installed, ProviderError> {
