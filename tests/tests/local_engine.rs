@@ -36,17 +36,17 @@ fn alone(bench: &Bench, args: &[&str]) -> Command {
     command
 }
 
-/// Reads up to the first token; gives what was read.
-fn first_token(stream: &mut impl BufRead) -> String {
+/// Reads up to the first event of this type; gives what was read.
+fn first(kind: &str, stream: &mut impl BufRead) -> String {
     let mut read = String::new();
-    while !read.contains("\"type\":\"token\"") {
-        assert!(stream.read_line(&mut read).unwrap() > 0, "it ended without a token: {read}");
+    while count(kind, &read) == 0 {
+        assert!(stream.read_line(&mut read).unwrap() > 0, "it ended without any {kind}: {read}");
     }
     read
 }
 
-fn tokens(text: &str) -> usize {
-    text.matches("\"type\":\"token\"").count()
+fn count(kind: &str, text: &str) -> usize {
+    text.matches(&format!("\"type\":\"{kind}\"")).count()
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn ctrl_c_ends_an_answer_between_two_tokens() {
     let mut command = alone(&bench, &["run", STORY, "--json", "--max-tokens", "2000"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut read = first_token(&mut out);
+    let mut read = first("text", &mut out);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     out.read_to_string(&mut read).unwrap();
     let (_, err, code) = told(&child.wait_with_output().unwrap());
     assert_eq!(code, 130, "{err}");
-    assert!(tokens(&read) < FEW, "{} tokens came after Ctrl-C", tokens(&read));
+    assert!(count("text", &read) < FEW, "{} pieces came", count("text", &read));
 }
 
 /// A story that is being told over HTTP, and the run's id.
@@ -68,7 +68,7 @@ fn story(served: &Served) -> (BufReader<TcpStream>, String) {
     let body = json!({"message": STORY, "max_tokens": 2000}).to_string();
     let json = [("content-type", "application/json")];
     let mut stream = served.open("POST", "/api/v1/chat/stream", &json, &body);
-    let read = first_token(&mut stream);
+    let read = first("token", &mut stream);
     let start = read.lines().filter_map(|line| line.strip_prefix("data: ")).next().unwrap();
     let run = serde_json::from_str::<Value>(start).unwrap()["run_id"].as_str().unwrap().to_owned();
     (stream, run)
@@ -87,12 +87,12 @@ fn a_cancelled_run_and_a_client_that_vanishes_leave_the_model_to_the_next() {
     assert!(served.post(&format!("/api/v1/runs/{run}/cancel"), &json!({})).status < 300);
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("\"status\":\"cancelled\"") && tokens(&rest) < FEW, "{rest}");
+    assert!(rest.contains("\"status\":\"cancelled\"") && count("token", &rest) < FEW, "{rest}");
     next();
 
     let (stream, run) = story(&served);
     drop(stream);
     next();
     let events = served.get(&format!("/api/v1/runs/{run}/events")).body;
-    assert!(events.contains("\"status\":\"cancelled\"") && tokens(&events) < FEW, "{events}");
+    assert!(events.contains("\"status\":\"cancelled\"") && count("token", &events) < FEW, "{events}");
 }

@@ -23,28 +23,28 @@ impl Terminal {
 
     fn open_with(bench: &Bench, server: &ModelServer, name: &str, args: &[&str]) -> Option<Self> {
         let url = server.base_url();
-        Self::start(bench, name, args, &[], &[("OPENAI_BASE_URL", &url), ("OPENAI_API_KEY", "test-key")])
+        Self::start(bench, name, args, "exec \"$@\"", &[("OPENAI_BASE_URL", &url), ("OPENAI_API_KEY", "test-key")])
     }
 
-    /// Without any key or server, and with `path` to look for programs in; the screen stays when the program ends.
+    /// Without any key or server, and with `path` to look for programs in; the screen stays when the program ends, and tells its code.
     fn alone(bench: &Bench, path: &str, name: &str, args: &[&str]) -> Option<Self> {
-        let stays = ["set-option", "-g", "remain-on-exit", "on", ";"];
+        let stays = "\"$@\"; echo \"ended with $?.\"; read end";
         let dead = "http://127.0.0.1:9";
         let env = [("OLLAMA_HOST", dead), ("HF_ENDPOINT", dead), ("PIP_INDEX_URL", dead), ("PATH", path)];
-        Self::start(bench, name, args, &stays, &env)
+        Self::start(bench, name, args, stays, &env)
     }
 
-    fn start(bench: &Bench, name: &str, args: &[&str], first: &[&str], env: &[(&str, &str)]) -> Option<Self> {
+    fn start(bench: &Bench, name: &str, args: &[&str], script: &str, env: &[(&str, &str)]) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
             eprintln!("not run: tmux is not installed");
             return None;
         }
         let terminal = Self { socket: format!("victor-test-{}-{name}", std::process::id()) };
         let mut tmux = bench.program(Path::new("tmux"));
-        tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "start-server", ";"]).args(first);
-        tmux.args(["new-session", "-d", "-x", "70", "-y", "30"]);
-        env.iter().for_each(|(name, value)| _ = tmux.arg("-e").arg(format!("{name}={value}")));
-        tmux.arg("--").arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
+        tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "new-session", "-d", "-x", "70", "-y", "30"]);
+        tmux.args(["--", "sh", "-c", script, "sh", "env"])
+            .args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        tmux.arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
         assert!(tmux.status().unwrap().success());
         Some(terminal)
     }
@@ -270,15 +270,15 @@ fn whoever_has_no_model_is_asked_whether_one_may_be_fetched() {
             let asked = terminal.shows("runs on this machine");
             assert!(asked.contains("No model is configured") && asked.contains("smollm2-135m, 93 MB"), "{asked}");
             terminal.type_line(answer);
-            let ended = terminal.shows("Pane is dead");
-            assert!(ended.contains(word) && code.iter().any(|c| ended.contains(&format!("status {c},"))), "{ended}");
+            let ended = terminal.shows("ended with");
+            assert!(ended.contains(word) && code.iter().any(|c| ended.contains(&format!("with {c}."))), "{ended}");
         }
     }
     let Some(init) = Terminal::alone(&bench, "/nowhere", "init", &["init"]) else { return };
     init.shows("No provider has a key yet");
     init.type_line("a model that runs on this");
-    let ended = init.shows("Pane is dead");
-    assert!(ended.contains("could not be fetched") && ended.contains("status 1,"), "{ended}");
+    let ended = init.shows("ended with 1.");
+    assert!(ended.contains("could not be fetched"), "{ended}");
 }
 
 #[test]
@@ -291,6 +291,6 @@ fn a_yes_on_the_terminal_brings_the_model_and_the_answer() {
     let Some(terminal) = Terminal::alone(&bench, &path, "yes", &args) else { return };
     terminal.shows("No model is configured");
     terminal.type_line("y");
-    let ended = terminal.shows("Pane is dead (status 0");
+    let ended = terminal.shows("ended with 0.");
     assert!(ended.contains("Paris"), "{ended}");
 }

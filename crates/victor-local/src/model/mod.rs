@@ -11,6 +11,8 @@ mod simd;
 mod vector;
 
 pub(crate) use cache::Cache;
+#[cfg(test)]
+pub(crate) use config::Rope;
 pub(crate) use config::{Config, Family};
 
 use layer::{Layer, Machine, Scratch};

@@ -33,7 +33,8 @@ pub(super) async fn wheel(
 
 /// The page's address. One that carries a password is left to the programs that it was written for.
 fn page_of(index: &str, package: &str) -> Result<Url, String> {
-    let Ok(page) = Url::parse(&format!("{}/{}/", index.trim_end_matches('/'), normal(package).replace('_', "-"))) else {
+    let Ok(page) = Url::parse(&format!("{}/{}/", index.trim_end_matches('/'), normal(package).replace('_', "-")))
+    else {
         return Err("the address of the package index cannot be read".to_owned());
     };
     match page.scheme() {

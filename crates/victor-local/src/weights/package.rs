@@ -160,4 +160,3 @@ async fn unpacked(
         _ => WeightsError::file(part, "written")(e),
     })
 }
-

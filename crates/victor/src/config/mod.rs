@@ -18,9 +18,9 @@ pub use edit::set;
 pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
+pub(crate) use load::{Project, load};
 #[cfg(feature = "local")]
 pub use local::LocalModels;
-pub(crate) use load::{Project, load};
 pub use schedules::ScheduleSettings;
 pub(crate) use schedules::ZONE;
 pub use schema::{
