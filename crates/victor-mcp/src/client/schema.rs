@@ -87,7 +87,7 @@ impl<'a> References<'a> {
         }
         match value {
             Value::Object(map) => {
-                for target in targets(map).filter(|target| !target.starts_with('#')) {
+                if let Some(target) = targets(map).find(|target| !target.starts_with('#')) {
                     return Err(format!("its schema refers to `{target}`, which is not fetched"));
                 }
                 if depth > 0 && map.get("$id").is_some_and(Value::is_string) {
