@@ -126,7 +126,7 @@ fn configured(printed: &str) -> Result<String, String> {
     let entries = || printed.lines().filter_map(|line| line.split_once('='));
     // The latter outdoes the former, like in `pip` itself.
     let value = |key: &str| {
-        let of = |section: &str| entries().filter(|(name, _)| *name == format!("{section}.{key}")).last();
+        let of = |section: &str| entries().rfind(|(name, _)| *name == format!("{section}.{key}"));
         [":env:", "download", "global"].into_iter().find_map(of).map(|(_, value)| value.trim_matches(['\'', '"']))
     };
     if value("no-index").is_some_and(|v| !matches!(v, "0" | "false" | "no" | "off" | "")) {
