@@ -84,7 +84,7 @@ async fn a_step_is_taken_once(store: Store) {
     assert!(store.step(&key, step(Some(10), 20, Some(first.clone()))).await.unwrap());
     assert!(!store.step(&key, step(Some(10), 20, Some(due(20, DueStatus::Missed)))).await.unwrap());
     assert_eq!(store.mark(&key).await.unwrap(), Some(mark(20)));
-    assert_eq!(store.due_times(&key, 9).await.unwrap(), [first.clone()]);
+    assert_eq!(store.due_times(&key, 9).await.unwrap(), std::slice::from_ref(&first));
     let changed = ScheduleMark { rule: "@hourly UTC".into(), ..mark(20) };
     let other = ScheduleStep { from: Some(changed), ..step(None, 30, None) };
     assert!(!store.step(&key, other).await.unwrap(), "another rule");

@@ -247,7 +247,7 @@ async fn a_crash_between_decision_and_run_neither_loses_nor_doubles_it() {
         assert_eq!(disk.statuses().await, [(DueStatus::Starting, 1)], "{fault}");
         disk.faults.store(NONE, Ordering::Relaxed);
         let servers: Vec<(Runtime, Scheduler)> = (0..2).map(|_| disk.server(vec![schedule("0 0 1 1 *")])).collect();
-        let (first, second) = (servers[0].1.follow(), servers[1].1.follow());
+        let (first, second) = (Box::pin(servers[0].1.follow()), Box::pin(servers[1].1.follow()));
         let _ = tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(first, second) }).await;
         assert_eq!(disk.statuses().await, [(DueStatus::Started, 1)], "{fault}");
         let runs = disk.runs().await;

@@ -1,5 +1,4 @@
 //! Which times expressions mean, and what is said of those that mean none.
-#![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
 use proptest::prelude::*;
 use victor_core::id::Timestamp;
