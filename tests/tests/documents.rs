@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 use victor_tests::product::{Bench, built, told};
 use victor_tests::served::Served;
-use victor_tests::weights::{hollow, package, path_with_pip};
+use victor_tests::weights::{embedding_package, hollow, package, path_with_pip};
 use victor_tests::{ModelServer, Reply};
 
 const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa7\x35\x81\x84\0\0\0\0IEND\xaeB`\x82";
@@ -76,7 +76,9 @@ fn folder() -> Bench {
 /// The line as a reader would type it here, or `None` if it is this test itself.
 fn typed(line: &str, server: &ModelServer, session: &str) -> Option<String> {
     // Without the real model there is nothing to fetch; `cargo xtask test` says so at its end.
-    if line.starts_with("cargo xtask") || line.contains("smollm2-135m") && package().is_none() {
+    let absent = line.contains("smollm2-135m") && package().is_none()
+        || line.contains("all-minilm-l6-v2") && embedding_package().is_none();
+    if line.starts_with("cargo xtask") || absent {
         return None;
     }
     let line = line
@@ -100,7 +102,7 @@ fn serves(line: &str) -> Option<Vec<&str>> {
 
 fn run(bench: &Bench, server: &ModelServer, line: &str) -> (String, String, i32) {
     let folder = built("victor").parent().unwrap().to_owned();
-    let others = match package() {
+    let others = match package().or_else(embedding_package) {
         Some(package) => path_with_pip(bench, &package).into(),
         None => std::env::var_os("PATH").unwrap_or_default(),
     };

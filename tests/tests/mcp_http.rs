@@ -110,8 +110,10 @@ fn a_server_that_refuses_the_newer_transport_is_spoken_to_over_the_older_one() {
     let (url, seen) = serve(move |request, mut stream| {
         if request.line.starts_with("GET /sse") {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+            // Held until it is this stream: the first message may come before the last line here.
+            let mut held = events.lock().unwrap();
             stream.write_all(format!("{head}event: endpoint\ndata: /messages?id=7\n\n").as_bytes()).unwrap();
-            *events.lock().unwrap() = Some(stream);
+            *held = Some(stream);
         } else if request.line.starts_with("POST /messages?id=7") {
             reply(&stream, "202 Accepted", "", "");
             if let (Some(answer), Some(events)) = (result(&request.body), events.lock().unwrap().as_mut()) {

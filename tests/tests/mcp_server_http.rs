@@ -113,13 +113,16 @@ fn a_session_belongs_to_the_token_that_opened_it() {
     }
     let headers = [ACCEPT, ("authorization", eve.as_str()), ("mcp-session-id", session.as_str())];
     assert_eq!(served.send("GET", "/mcp", &headers, "").status, 404);
-    served.send("DELETE", "/mcp", &headers, "");
+    assert!(!served.send("DELETE", "/mcp", &headers, "").body.contains(&session));
     let bare = session.split('.').next().unwrap();
     for broken in [bare, "", ".", "none", &format!("{bare}.{}", "0".repeat(32)), &format!("{session}0")] {
         assert_ne!(of(&ada, broken, &list).status, 200, "{broken}");
     }
     assert!(of(&ada, &session, &list).body.contains("\"read\""), "the session is over");
-    assert!(served.send("DELETE", "/mcp", &[ACCEPT, ("authorization", &ada), ("mcp-session-id", &session)], "").status < 300);
+    assert!(
+        served.send("DELETE", "/mcp", &[ACCEPT, ("authorization", &ada), ("mcp-session-id", &session)], "").status
+            < 300
+    );
     assert_eq!(of(&ada, &session, &list).status, 404);
 }
 

@@ -17,8 +17,8 @@ fn link(server: &Piped, descriptor: u32) -> String {
 }
 
 /// The pipes that a process has open, beside the first three descriptors.
-fn pipes(server: &Piped) -> BTreeSet<String> {
-    let all = fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().flatten();
+fn pipes(process: &str) -> BTreeSet<String> {
+    let all = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
     let named = all.filter(|fd| fd.file_name().to_str().unwrap().parse::<u32>().unwrap() > 2);
     let targets = named.filter_map(|fd| fs::read_link(fd.path()).ok()).map(|to| to.display().to_string());
     targets.filter(|to| to.starts_with("pipe:")).collect()
@@ -62,11 +62,13 @@ fn programs_that_it_starts_write_elsewhere_and_have_none_of_its_pipes() {
         Reply::calls(vec![("bash", json!({"command": "echo agent-noise"})), ("s__echo", json!({"text": "x"}))]),
         Reply::text("done"),
     ]);
+    let before = pipes("self");
     let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio", "--yes"]), &json!({}));
-    let own = pipes(&server);
+    let own: BTreeSet<_> = pipes(&server.id().to_string()).difference(&before).cloned().collect();
     assert!(own.len() >= 2, "{own:?}");
     // Every line that comes is held to be a message.
-    let said = server.text("bash", &json!({"command": "echo noise; echo noise >&2; echo noise > /dev/tty; ls -l /proc/self/fd"}));
+    let said = server
+        .text("bash", &json!({"command": "echo noise; echo noise >&2; echo noise > /dev/tty; ls -l /proc/self/fd"}));
     assert!(said.contains("noise") && own.iter().all(|pipe| !said.contains(pipe)), "{said} has one of {own:?}");
     let stolen = server.text("bash", &json!({"command": "cat; echo read nothing"}));
     assert!(stolen.contains("read nothing"), "{stolen}");

@@ -153,7 +153,8 @@ fn nobody_is_asked_and_what_cannot_run_is_told() {
     );
     assert!(err.contains("schedules.lost.workflow"), "{err}");
     let token = told(&bench.victor(&["tokens", "create", "t", "--scope", "chat,read"]).output().unwrap()).0;
-    let key = format!("Bearer {}", token.trim());
+    drop(served);
+    let (served, key) = (serve(&bench), format!("Bearer {}", token.trim()));
     let denied = served.send("GET", "/api/v1/schedules", &[("authorization", &key)], "");
     assert_eq!(denied.status, 403, "{}", denied.body);
 }

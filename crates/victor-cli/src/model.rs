@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use victor::local::{self, Entry, State, download, size};
-use victor::provider::{ModelInfo, Selector};
+use victor::local::{self, Entry, Kind, State, download, size};
+use victor::provider::{Features, ModelInfo, Selector};
 use victor::usage::Price;
 
 use crate::app::App;
@@ -35,7 +35,10 @@ async fn list(app: &App, provider: Option<String>, online: bool, format: Format)
     if let Some(name) = &provider {
         known(registry, name)?;
     }
-    let models = match provider {
+    let entries = app.setup(&AgentFlags::default())?.weights().entries();
+    let local_ones = provider.as_ref().is_none_or(|name| name == local::NAME);
+    let embedding = entries.iter().filter(|entry| local_ones && entry.kind() == Kind::Embedding).map(embedding);
+    let mut models = match provider {
         Some(name) if online => {
             let selector = Selector { provider: Some(name), model: None };
             let model = registry.resolve(&selector).await?;
@@ -44,7 +47,7 @@ async fn list(app: &App, provider: Option<String>, online: bool, format: Format)
         Some(name) => registry.models().into_iter().filter(|m| m.provider == name).collect(),
         None => registry.models(),
     };
-    let entries = app.setup(&AgentFlags::default())?.weights().entries();
+    models.extend(embedding);
     let here: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     let local = |model: &ModelInfo| here.get(model.id.as_str()).copied().filter(|_| model.provider == local::NAME);
     if format.json {
@@ -59,6 +62,18 @@ async fn list(app: &App, provider: Option<String>, online: bool, format: Format)
     Ok(Exit::Done)
 }
 
+/// A model that gives embeddings, as far as it is like one that answers.
+fn embedding(entry: &Entry) -> ModelInfo {
+    ModelInfo {
+        id: entry.name.clone(),
+        provider: local::NAME.to_owned(),
+        context_window: entry.known.map(|known| known.context),
+        features: Features { tool_calling: false, streaming: false, vision: false, thinking: false },
+        price: Some(Price { input: 0, output: 0, cache_read: 0, cache_write: 0 }),
+        ..ModelInfo::default()
+    }
+}
+
 fn row(model: &ModelInfo, local: Option<&Entry>) -> [String; 6] {
     let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| grouped(u64::from(n)));
     let price = model.price.as_ref().map_or_else(|| "-".to_owned(), price);
@@ -69,6 +84,7 @@ fn row(model: &ModelInfo, local: Option<&Entry>) -> [String; 6] {
             .filter(|(_, on)| *on)
             .map(|(name, _)| name.to_owned())
             .collect();
+    features.extend(local.filter(|entry| entry.kind() == Kind::Embedding).map(|entry| entry.kind().to_string()));
     features.extend(local.map(|entry| format!("({})", state(entry))));
     let (provider, id) = (model.provider.clone(), model.id.clone());
     [provider, id, number(model.context_window), number(model.max_output), price, features.join(" ")]
@@ -111,6 +127,7 @@ fn file(entry: &Entry) -> Value {
         State::Broken(why) => json!({ "state": "broken", "error": why }),
         State::Absent => json!({ "state": "absent" }),
     };
+    file["kind"] = json!(entry.kind());
     if let Some(known) = entry.known {
         file["title"] = json!(known.title);
         file["parameters"] = json!(known.parameters);

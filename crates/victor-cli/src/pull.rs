@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use victor::Setup;
 use victor::agent::{Agent, AgentSpec};
 use victor::error::{ConfigurationError, VictorError};
-use victor::local::{self, Progress, Pulled, State, Wanted, Weights, WeightsError, size};
+use victor::local::{self, Kind, Progress, Pulled, State, Wanted, Weights, WeightsError, size};
 use victor::runtime::Runtime;
 
 use crate::app::App;
@@ -205,7 +205,12 @@ pub(crate) async fn pull(app: &App, args: PullArgs) -> Result<Exit, Failure> {
     } else {
         let state = if was_there { "is here already" } else { "is ready" };
         line(format!("{} {state}: {}, {}", record.name, record.path.display(), size(record.bytes)))?;
-        line(format!("try it: victor run \"What is the capital of France?\" --model local/{}", record.name))?;
+        match record.kind {
+            Kind::Chat => {
+                line(format!("try it: victor run \"What is the capital of France?\" --model local/{}", record.name))?;
+            }
+            Kind::Embedding => line("it turns texts into vectors for applications: `Runtime::embed` of the library")?,
+        }
     }
     Ok(Exit::Done)
 }

@@ -147,6 +147,8 @@ pub struct JournalFilter {
     pub owner: Option<String>,
     /// Only those of this name.
     pub name: Option<String>,
+    /// Only those that were begun in this folder.
+    pub workspace: Option<String>,
     /// Only those with one of these; all, if empty.
     pub status: Vec<RunStatus>,
     /// Only those last written to before this; for paging, with the id as tie-break.

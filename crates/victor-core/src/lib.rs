@@ -12,6 +12,7 @@ mod closure;
 pub mod compact;
 pub mod conversation;
 mod effects;
+pub mod embed;
 pub mod error;
 pub mod estimate;
 pub mod event;

@@ -13,6 +13,7 @@ use crate::agent::{AgentSpec, DryRun, Profile};
 use crate::blob::BlobStore;
 use crate::bus::EventBus;
 use crate::compact::{Compactor, SummaryCompactor};
+use crate::embed::Embedder;
 use crate::error::{ConfigurationError, ToolError};
 use crate::hook::Hook;
 use crate::id::{Clock, RunId};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) blobs: Option<Arc<dyn BlobStore>>,
+    pub(crate) embedder: Option<Arc<dyn Embedder>>,
     pub(crate) workspace: Arc<Workspace>,
     pub(crate) rules: RwLock<Arc<Rules>>,
     pub(crate) approver: Arc<dyn Approver>,
@@ -148,6 +150,12 @@ impl Runtime {
     #[must_use]
     pub fn blobs(&self) -> Option<&Arc<dyn BlobStore>> {
         self.inner.blobs.as_ref()
+    }
+
+    /// What turns texts into vectors, where the runtime has it; [`Runtime::embed`] is the short way to it.
+    #[must_use]
+    pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
+        self.inner.embedder.as_ref()
     }
 
     /// The folders that file tools may reach.
@@ -344,6 +352,7 @@ pub struct RuntimeBuilder {
     sessions: Option<Arc<dyn SessionStore>>,
     journal: Option<Arc<dyn Journal>>,
     blobs: Option<Arc<dyn BlobStore>>,
+    embedder: Option<Arc<dyn Embedder>>,
     workspace: Option<Workspace>,
     rules: Rules,
     approver: Option<Arc<dyn Approver>>,
@@ -404,6 +413,12 @@ impl RuntimeBuilder {
     /// Where files are saved before they are changed; without it nothing can be undone.
     pub fn blobs(mut self, blobs: Arc<dyn BlobStore>) -> Self {
         self.blobs = Some(blobs);
+        self
+    }
+
+    /// What turns texts into vectors; without it nothing can be searched by meaning.
+    pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
+        self.embedder = Some(embedder);
         self
     }
 
@@ -497,6 +512,7 @@ impl RuntimeBuilder {
             resources: self.resources,
             prompts: self.prompts,
             blobs: self.blobs,
+            embedder: self.embedder,
             workspace: Arc::new(self.workspace.unwrap_or_else(|| Workspace::new("/nonexistent"))),
             rules: RwLock::new(Arc::new(self.rules)),
             approver: self.approver.unwrap_or_else(|| Arc::new(DenyAll)),

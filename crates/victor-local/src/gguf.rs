@@ -123,6 +123,15 @@ impl Gguf {
         let raw = self.tensor(name)?;
         raw.floats()
     }
+
+    /// Reads rows of `width` floating point numbers, at least one.
+    pub(crate) fn table(&mut self, name: &str, width: usize) -> Result<Vec<f32>, EngineError> {
+        let raw = self.tensor(name)?;
+        match raw.cols == width && raw.rows > 0 {
+            true => raw.floats(),
+            false => Err(self.wrong(format!("the rows of `{name}` have {} parts, not {width}", raw.cols))),
+        }
+    }
 }
 
 impl Raw {

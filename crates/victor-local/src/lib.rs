@@ -1,12 +1,14 @@
-//! The built-in model: quantised GGUF files run in this process, on the processor alone.
-//! A provider like any other; where a model's file comes from is a [`Resolver`]'s business.
+//! The built-in models: GGUF files run in this process, on the processor alone, to answer or to give embeddings.
+//! A provider and an embedder like any other; where a model's file comes from is a [`Resolver`]'s business.
 
 #![forbid(unsafe_code)]
 
+mod embedder;
 mod engine;
 mod error;
 mod gguf;
 mod grammar;
+mod import;
 mod model;
 mod output;
 mod prompt;
@@ -23,7 +25,9 @@ mod template;
 mod tokenizer;
 mod tuning;
 pub mod weights;
+mod wordpiece;
 
+pub use embedder::LocalEmbedder;
 pub use provider::LocalProvider;
 pub use requantise::{RequantiseError, needs_requantising, requantise};
 pub use resolver::{Installed, Resolver};

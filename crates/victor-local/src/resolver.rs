@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use victor_core::error::ProviderError;
+use victor_core::error::{ProviderError, ProviderErrorKind};
 use victor_core::provider::ModelInfo;
 use victor_core::request::CallCx;
 
+use crate::error::NAME;
 use crate::sample::Sampling;
 use crate::tuning::Tuning;
 
@@ -23,6 +24,16 @@ pub trait Resolver: Send + Sync + 'static {
     /// # Errors
     /// The name is unknown, or the model is not installed: the message says what to do.
     async fn resolve(&self, name: &str, cx: &CallCx) -> Result<Installed, ProviderError>;
+
+    /// The installed file of the embedding model that `name` stands for; of the default one where it is empty. A resolver
+    /// that has none need not say more.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    async fn resolve_embedding(&self, name: &str, _: &CallCx) -> Result<Installed, ProviderError> {
+        let message = format!("there is no embedding model `{name}`");
+        Err(ProviderError::new(ProviderErrorKind::NotFound, NAME, message))
+    }
 
     /// The models that can be called or installed.
     fn models(&self) -> Vec<ModelInfo>;

@@ -1,6 +1,6 @@
 //! Things that happen at a bad moment: answers and cancels as a run is put down, writers that fail, closures that crash,
 //! loops that keep the run's task busy.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is tests")]
+#![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
 mod support;
 

@@ -296,9 +296,9 @@ async fn a_machine_that_slept_has_missed_what_was_due() {
     let (runtime, scheduler) = disk.server(vec![schedule("* * * * *")]);
     begin(&runtime).await;
     let since = runtime.clock().now();
-    scheduler.look(since).await.unwrap();
+    scheduler.look(since).await;
     pass(600).await;
-    assert!(scheduler.look(since).await.unwrap() <= Duration::from_mins(1));
+    assert!(scheduler.look(since).await <= Duration::from_mins(1));
     assert_eq!(disk.statuses().await, [(DueStatus::Missed, 9), (DueStatus::Started, 1)]);
 }
 

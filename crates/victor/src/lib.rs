@@ -60,8 +60,8 @@ pub use trust::TrustState;
 pub use workspace::Place;
 
 pub use victor_core::{
-    agent, blob, bus, compact, conversation, error, event, hook, id, memory, message, permission, prompt, provider,
-    request, resource, runtime, sandbox, session, state, token, tool, usage,
+    agent, blob, bus, compact, conversation, embed, error, event, hook, id, memory, message, permission, prompt,
+    provider, request, resource, runtime, sandbox, session, state, token, tool, usage,
 };
 pub use victor_macros::Tool;
 pub use victor_providers::{Credentials, ProviderSettings};

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use victor_core::embed::Embedder;
 use victor_core::error::{ConfigurationError, VictorError};
 use victor_core::provider::{ModelInfo, Provider};
-use victor_local::{LocalProvider, Resolver as _};
+use victor_local::{LocalEmbedder, LocalProvider, Resolver as _};
 use victor_providers::Embedded;
 
 use victor_local::weights::Means;
 pub use victor_local::weights::{
-    Entry, KnownModel, Progress, Pulled, Record, Silent, State, Step, Wanted, Weights, WeightsError, Work, size,
+    Entry, Kind, KnownModel, Progress, Pulled, Record, Silent, State, Step, Wanted, Weights, WeightsError, Work, size,
 };
 
 use crate::env::Env;
@@ -45,6 +46,10 @@ impl Embedded for Local {
     }
 
     fn model(&self, id: &str) -> Result<ModelInfo, VictorError> {
+        let entry = self.weights.find(id).map_err(ConfigurationError::from)?;
+        if entry.kind() != Kind::Chat {
+            return Err(ConfigurationError::from(WeightsError::OtherKind(entry.name, Kind::Chat)).into());
+        }
         self.weights.record(id).map_err(ConfigurationError::from)?;
         Ok(self.weights.models().into_iter().find(|m| m.id == id).unwrap_or_default())
     }
@@ -55,6 +60,11 @@ impl Embedded for Local {
             None => Err(way_to_one(&self.weights)),
         }
     }
+}
+
+/// The embedding model of this name, loaded with the first call; empty for the first one that is on this machine.
+pub fn embedder(weights: Weights, name: &str) -> Arc<dyn Embedder> {
+    Arc::new(LocalEmbedder::new(Arc::new(weights), name))
 }
 
 /// The weights in a home, with what the environment says of the network.
@@ -90,7 +100,8 @@ fn described(weights: &Weights, name: &str) -> String {
 
 /// What a person without any model can do for one that runs here.
 fn way_to_one(weights: &Weights) -> String {
-    let broken = weights.entries().into_iter().find_map(|entry| match entry.state {
+    let chat = weights.entries().into_iter().filter(|entry| entry.kind() == Kind::Chat);
+    let broken = chat.into_iter().find_map(|entry| match entry.state {
         State::Broken(why) => Some(WeightsError::Broken { name: entry.name, why }),
         State::Absent | State::Begun(_) | State::Installed(_) => None,
     });
@@ -122,7 +133,9 @@ pub fn download(known: &KnownModel) -> String {
 pub fn introduction(weights: &Weights, name: &str) -> String {
     let here = weights.find(name).ok().and_then(|entry| entry.known);
     let better = weights.entries().into_iter().filter_map(|entry| {
-        let known = entry.known.filter(|k| !k.demonstration && here.is_none_or(|here| k.bytes > here.bytes))?;
+        let known = entry
+            .known
+            .filter(|k| k.kind == Kind::Chat && !k.demonstration && here.is_none_or(|here| k.bytes > here.bytes))?;
         (!matches!(entry.state, State::Installed(_))).then_some(known)
     });
     let pull = match better.min_by_key(|known| known.bytes) {

@@ -286,6 +286,10 @@ impl Setup {
             builder =
                 builder.sessions(Arc::clone(store) as _).blobs(Arc::clone(store) as _).journal(Arc::clone(store) as _);
         }
+        #[cfg(feature = "local")]
+        {
+            builder = builder.embedder(crate::local::embedder(self.weights(), ""));
+        }
         if self.reach == Reach::Machine {
             builder = builder.hook(Arc::new(Airgap));
         }

@@ -8,6 +8,7 @@ mod runs;
 mod schedules;
 mod status;
 mod tools;
+mod workflow_runs;
 mod workflows;
 
 use crate::endpoint::Endpoint;
@@ -22,6 +23,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         conversations::endpoints(),
         runs::endpoints(),
         workflows::endpoints(),
+        workflow_runs::endpoints(),
         schedules::endpoints(),
         tools::endpoints(),
         lists::endpoints(),

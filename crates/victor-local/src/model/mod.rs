@@ -3,6 +3,7 @@
 mod attention;
 mod cache;
 mod config;
+pub(crate) mod encoder;
 mod layer;
 mod matrix;
 mod q8;
@@ -115,10 +116,15 @@ impl Model {
     }
 }
 
-/// Threads for the products: where nobody says how many, one core is left to the rest of the program, and small models
-/// gain nothing from many.
-fn pool(threads: Option<usize>) -> Result<Option<ThreadPool>, EngineError> {
-    let threads = threads.unwrap_or_else(|| num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS));
+/// How many threads compute: where nobody says it, one core is left to the rest of the program, and small models gain
+/// nothing from many.
+fn threads(said: Option<usize>) -> usize {
+    said.unwrap_or_else(|| num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS)).max(1)
+}
+
+/// The threads for the products; none where one computes.
+fn pool(said: Option<usize>) -> Result<Option<ThreadPool>, EngineError> {
+    let threads = threads(said);
     if threads <= 1 {
         return Ok(None);
     }

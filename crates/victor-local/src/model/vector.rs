@@ -24,6 +24,26 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
+/// The sum of all parts.
+#[inline(always)]
+pub(super) fn total(a: &[f32]) -> f32 {
+    let (a, rest) = a.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for a in a {
+        for i in 0..LANES {
+            sums[i] += a[i];
+        }
+    }
+    let mut sum = 0.0;
+    for lane in sums {
+        sum += lane;
+    }
+    for a in rest {
+        sum += a;
+    }
+    sum
+}
+
 /// Adds `b` to `a`.
 #[inline(always)]
 pub(super) fn add(a: &mut [f32], b: &[f32]) {

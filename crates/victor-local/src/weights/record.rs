@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use super::error::WeightsError;
+use super::manifest::Kind;
 
 const FILE: &str = "installed.json";
 
@@ -16,6 +17,9 @@ const FILE: &str = "installed.json";
 pub struct Record {
     /// The name in `local/NAME`.
     pub name: String,
+    /// What it does.
+    #[serde(default)]
+    pub kind: Kind,
     /// The GGUF file that runs.
     pub path: PathBuf,
     /// Its size.

@@ -11,9 +11,10 @@ use victor_core::usage::Price;
 
 use super::error::WeightsError;
 use super::fetch::checksum;
+use super::manifest::KnownModel;
 use super::progress::{Progress, Silent};
 use super::record::{Record, modified};
-use super::{Entry, State, Weights};
+use super::{Entry, Kind, State, Weights, size};
 use crate::resolver::{Installed, Resolver};
 use crate::tuning::Tuning;
 
@@ -75,17 +76,37 @@ impl Resolver for Weights {
             "" => self.best().map(|record| record.name).unwrap_or_else(|| self.first_offer()),
             name => name.to_owned(),
         };
-        let kind = |e: &WeightsError| match e {
-            WeightsError::Unknown { .. } => ProviderErrorKind::NotFound,
-            _ => ProviderErrorKind::NotConfigured,
+        let record = self.resolved(&name).await.map_err(error)?;
+        match record.kind {
+            Kind::Chat => Ok(Installed::tuned(record.name, record.path, self.tuning)),
+            Kind::Embedding => Err(error(WeightsError::OtherKind(record.name, Kind::Chat))),
+        }
+    }
+
+    async fn resolve_embedding(&self, name: &str, _: &CallCx) -> Result<Installed, ProviderError> {
+        let name = match name {
+            "" => self.embedding().ok_or_else(|| error(self.no_embedding()))?,
+            name => name.to_owned(),
         };
-        let record = self.resolved(&name).await.map_err(|e| ProviderError::new(kind(&e), "local", e.to_string()))?;
-        Ok(Installed::tuned(record.name, record.path, self.tuning))
+        let record = self.resolved(&name).await.map_err(error)?;
+        if record.kind != Kind::Embedding {
+            return Err(error(WeightsError::OtherKind(record.name, Kind::Embedding)));
+        }
+        let window = self.known(&name).map_or(u32::MAX, |known| known.context);
+        Ok(Installed { window, ..Installed::tuned(record.name, record.path, self.tuning) })
     }
 
     fn models(&self) -> Vec<ModelInfo> {
-        self.entries().iter().map(|entry| info(entry, self.tuning)).collect()
+        self.entries().iter().filter(|entry| entry.kind() == Kind::Chat).map(|entry| info(entry, self.tuning)).collect()
     }
+}
+
+fn error(e: WeightsError) -> ProviderError {
+    let kind = match &e {
+        WeightsError::Unknown { .. } | WeightsError::OtherKind(..) => ProviderErrorKind::NotFound,
+        _ => ProviderErrorKind::NotConfigured,
+    };
+    ProviderError::new(kind, "local", e.to_string())
 }
 
 /// What a door shows of a model, under the engine's own limits.
@@ -109,6 +130,27 @@ fn info(entry: &Entry, tuning: Tuning) -> ModelInfo {
 }
 
 impl Weights {
+    /// The embedding model that serves where none is named: the first of the list that is here, else the user's own; one
+    /// that cannot be used is named too, so that nothing else takes its place.
+    fn embedding(&self) -> Option<String> {
+        let here = |entry: &Entry| matches!(entry.state, State::Installed(_) | State::Broken(_));
+        self.entries().into_iter().find(|entry| entry.kind() == Kind::Embedding && here(entry)).map(|entry| entry.name)
+    }
+
+    /// Why there is no embedding model, and what to do.
+    fn no_embedding(&self) -> WeightsError {
+        let known = self.known.iter().find(|known| known.kind == Kind::Embedding);
+        let choice = |known: &KnownModel| {
+            let bytes = known.sources.iter().map(|source| source.download(known.bytes)).min().unwrap_or(known.bytes);
+            format!("`victor models pull {}` fetches one ({}); ", known.name, size(bytes))
+        };
+        let fetch = match (&self.means.closed, known) {
+            (Some(reason), _) => format!("nothing is fetched, as {reason}; "),
+            (None, known) => known.map(choice).unwrap_or_default(),
+        };
+        WeightsError::NoEmbedding(fetch)
+    }
+
     /// The name of the model that would be fetched where nobody named one; empty where none fits.
     fn first_offer(&self) -> String {
         self.offers().next().map(|known| known.name.clone()).unwrap_or_default()

@@ -3,7 +3,9 @@
 
 mod answers;
 mod ask;
+mod bert;
 mod choice;
+mod embeddings;
 mod real;
 mod tiny;
 mod tools;

@@ -2,6 +2,7 @@
 //! damaged, who waits, and what is remembered.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod beside;
 mod fetched;
 mod indexed;
 mod installed;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use victor_local::weights::{
-    Call, Convert, Ended, KnownModel, Means, Patience, Progress, Pulled, Room, Runner, Source, Step, Wanted, Weights,
-    WeightsError,
+    Call, Convert, Ended, Kind, KnownModel, Means, Patience, Progress, Pulled, Room, Runner, Source, Step, Wanted,
+    Weights, WeightsError,
 };
 
 /// Long enough that it comes in many pieces.
@@ -55,6 +55,7 @@ impl World {
         let content = model();
         let known = KnownModel {
             name: "tiny".to_owned(),
+            kind: Kind::Chat,
             title: "Tiny".to_owned(),
             parameters: "1".to_owned(),
             quantisation: "Q8_0".to_owned(),
@@ -62,6 +63,7 @@ impl World {
             bytes: content.len() as u64,
             sha256: sha256(&content),
             converted: 0,
+            beside: Vec::new(),
             context: 2048,
             memory: 1_000_000,
             good_for: "tests".to_owned(),

@@ -11,7 +11,7 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use serde_json::Value;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use victor_core::token::Principal;
 
 use super::session::Session;
@@ -67,15 +67,16 @@ impl<'a> Call<'a> {
     /// When a call under way says that it lives.
     pub(crate) fn heartbeat(&self) -> Interval {
         let every = self.session.door.config.heartbeat;
-        let mut heartbeat = interval_at(Instant::now() + every, every);
+        let mut heartbeat = interval(every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
         heartbeat
     }
 
     /// Waits for the client's answer. Whoever waits for the call hears meanwhile that it lives; `None` if nobody does any
     /// more.
     pub(crate) async fn waiting<T>(&self, answer: impl Future<Output = T>, what: &str) -> Option<T> {
-        let mut answer = std::pin::pin!(answer);
+        let mut answer = Box::pin(answer);
         let mut heartbeat = self.heartbeat();
         loop {
             tokio::select! {

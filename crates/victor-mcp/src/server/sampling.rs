@@ -106,8 +106,7 @@ impl Provider for ClientModel {
 /// The request in the protocol's words. One without tools has messages of one text each, as older clients know them.
 fn params(request: &Request) -> CreateMessageRequestParams {
     let messages = request.messages.iter().filter_map(|m| message(m)).collect();
-    let mut params =
-        CreateMessageRequestParams::new(messages, request.params.max_tokens.unwrap_or(TOKENS));
+    let mut params = CreateMessageRequestParams::new(messages, request.params.max_tokens.unwrap_or(TOKENS));
     if !request.system.is_empty() {
         params = params.with_system_prompt(&*request.system);
     }

@@ -142,7 +142,7 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        tools::call(&Call::new(self, &cx), request).await
+        Box::pin(tools::call(&Call::new(self, &cx), request)).await
     }
 
     /// For what HTTP headers have to repeat of a call's arguments; the runtime's tools ask for none.

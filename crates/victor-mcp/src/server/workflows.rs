@@ -92,7 +92,7 @@ impl RunWorkflow {
         let about = "Runs one of the workspace's workflows: agents, tools, conditions and people in a fixed order, saved \
                      at each step.";
         let spec = ToolSpec::new(RUN, about, CATEGORY, parameters_of::<RunArgs>(), Effects::AGENT);
-        Self(spec.output(Some(parameters_of::<Report>())))
+        Self(spec.output(Some(convert::answer_of::<Report>())))
     }
 }
 
@@ -100,7 +100,7 @@ impl WorkflowStatus {
     pub(crate) fn new() -> Self {
         let about = "Tells how a run of `run_workflow` stands, and can end it.";
         let spec = ToolSpec::new("workflow_status", about, CATEGORY, parameters_of::<StatusArgs>(), Effects::AGENT);
-        Self(spec.output(Some(parameters_of::<Report>())))
+        Self(spec.output(Some(convert::answer_of::<Report>())))
     }
 }
 

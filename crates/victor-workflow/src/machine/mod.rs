@@ -197,7 +197,7 @@ impl Machine {
         }
     }
 
-    /// The workflow's state: that of its own graph, without what open steps have changed.
+    /// The workflow's state: that of its own graph, without what open steps have changed, and branches that have not met.
     #[must_use]
     pub fn state(&self) -> Arc<Value> {
         self.frames.get(&0).map(|f| Arc::clone(&f.state)).unwrap_or_default()

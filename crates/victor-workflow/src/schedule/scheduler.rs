@@ -84,13 +84,7 @@ impl Scheduler {
             return;
         }
         loop {
-            let pause = match self.look(since).await {
-                Ok(pause) => pause,
-                Err(e) => {
-                    tracing::error!(error = %e, "a schedule cannot be followed now; it is tried again");
-                    RETRY
-                }
-            };
+            let pause = self.look(since).await;
             if !self.wait(pause).await {
                 return;
             }
@@ -98,18 +92,18 @@ impl Scheduler {
     }
 
     /// Does what is due, once; tells how long until it has to be looked again. What was due before `since` counts as
-    /// missed.
-    ///
-    /// # Errors
-    /// The store failed: what was not decided is decided at the next look.
-    pub async fn look(&self, since: Timestamp) -> Result<Duration, WorkflowError> {
-        let mut pause = self.begin_left().await?;
+    /// missed. What cannot be done, because the store failed, is logged and done at a later look; other schedules do not
+    /// wait for it.
+    pub async fn look(&self, since: Timestamp) -> Duration {
+        let mut pause = self.begin_left().await.unwrap_or_else(|e| again(&e));
         for schedule in self.followed() {
-            if let Some(next) = self.look_at(schedule, since).await? {
-                pause = pause.min(next.since(self.now()));
-            }
+            let next = match self.look_at(schedule, since).await {
+                Ok(next) => next.map_or(LOOK, |next| next.since(self.now())),
+                Err(e) => again(&e),
+            };
+            pause = pause.min(next);
         }
-        Ok(pause)
+        pause
     }
 
     fn now(&self) -> Timestamp {
@@ -145,7 +139,10 @@ impl Scheduler {
                 continue;
             }
             match self.followed().find(|s| s.name == name) {
-                Some(schedule) => self.begin(schedule, &due).await?,
+                Some(schedule) => match self.begin(schedule, &due).await {
+                    Ok(()) => {}
+                    Err(e) => pause = pause.min(again(&e)),
+                },
                 // Another server may know it.
                 None if age < AHEAD => {}
                 None => {
@@ -341,6 +338,12 @@ impl Scheduler {
         }
         Ok(())
     }
+}
+
+/// How soon it is looked again after the store failed, which is logged.
+fn again(error: &WorkflowError) -> Duration {
+    tracing::error!(%error, "a schedule cannot be followed now; it is tried again");
+    RETRY
 }
 
 /// The times from `first` on that were missed: all before `on_time`.

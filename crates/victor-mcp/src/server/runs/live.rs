@@ -159,12 +159,7 @@ impl Live {
     }
 }
 
-async fn pump(
-    live: Arc<Live>,
-    mut run: Run,
-    held: (Chat, OwnedSemaphorePermit),
-    mut questions: mpsc::Receiver<Asked>,
-) {
+async fn pump(live: Arc<Live>, mut run: Run, held: (Chat, OwnedSemaphorePermit), mut questions: mpsc::Receiver<Asked>) {
     loop {
         tokio::select! {
             event = run.next() => match event {

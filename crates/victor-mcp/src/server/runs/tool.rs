@@ -102,7 +102,7 @@ impl RunAgent {
                      workspace, and answers its result. Long tasks go on when the wait is over: `run_status` tells of \
                      them.";
         let spec = ToolSpec::new("run_agent", about, CATEGORY, parameters_of::<RunAgentArgs>(), Effects::AGENT);
-        Self { runs, spec: spec.output(Some(parameters_of::<Report>())) }
+        Self { runs, spec: spec.output(Some(convert::answer_of::<Report>())) }
     }
 
     async fn begin(
@@ -242,7 +242,7 @@ impl RunStatus {
         let about = "Tells how a run of `run_agent` stands: what it does, or what it answered. Can wait for its end, and \
                      can end it.";
         let spec = ToolSpec::new("run_status", about, CATEGORY, parameters_of::<RunStatusArgs>(), Effects::AGENT);
-        Self { runs, spec: spec.output(Some(parameters_of::<Report>())) }
+        Self { runs, spec: spec.output(Some(convert::answer_of::<Report>())) }
     }
 }
 
