@@ -38,6 +38,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prompt = measure(&provider, &format!("{words} Which animals?"), 1).await?;
     let read = prompt.usage.input - prompt.usage.cache_read;
     println!("prompt: {read} tokens, {:.0} a second of processor time", as_f64(read) / prompt.cpu);
+    let prompt = measure(&provider, &format!("Count. {} How many?", words.repeat(4)), 1).await?;
+    let read = prompt.usage.input - prompt.usage.cache_read;
+    println!("long prompt: {read} tokens, {:.0} a second of processor time", as_f64(read) / prompt.cpu);
     let short = measure(&provider, "Tell me a long story about a ship.", 1).await?;
     let long = measure(&provider, "Tell me a long story about a ship.", 129).await?;
     let said = long.usage.output - short.usage.output;
