@@ -6,27 +6,28 @@ use std::sync::{Arc, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
-use victor_core::agent::{Outcome, RunScope, ScopeEnd, ScopeOptions, Status};
-use victor_core::error::{ConfigurationError, VictorError};
+use victor_core::agent::{RunScope, ScopeOptions, Unanswered};
+use victor_core::error::ConfigurationError;
 use victor_core::event::EventKind;
 use victor_core::id::RunId;
-use victor_core::journal::{Journal, JournalFilter, NewJournal, RunStatus};
-use victor_core::question::Nobody;
+use victor_core::journal::{Journal, JournalFilter, NewJournal};
+use victor_core::permission::Approver;
+use victor_core::question::{AskLater, Nobody};
 use victor_core::runtime::Runtime;
 use victor_core::usage::Spent;
 
 use crate::driver::{Answer, Driver};
 use crate::error::WorkflowError;
-use crate::live::{Listed, Live, LiveRun};
-use crate::machine::{End, Machine, Noted, too_large};
+use crate::live::{Live, LiveRun};
+use crate::machine::{Machine, Noted, too_large};
 use crate::node::RunContext;
-use crate::options::{Checkpoints, RunOptions, RunState, WorkflowOutcome};
+use crate::options::{Checkpoints, Leave, RunOptions, RunState};
 use crate::record::{Begun, Entry, Record, Settings};
 use crate::registry::WorkflowRegistry;
 use crate::run::{Slot, WorkflowRun};
-use crate::runner::{Driven, Runner, Told, drive, told};
+use crate::run_work::RunWork;
+use crate::runner::{Runner, Told, told};
 use crate::state::{Update, weight};
-use crate::summary::status_of;
 use crate::workflow::Workflow;
 use crate::writer::Writer;
 
@@ -80,6 +81,17 @@ impl Workflows {
         input: impl Serialize,
         options: RunOptions,
     ) -> Result<WorkflowRun, WorkflowError> {
+        let launch = self.prepared(workflow, input, options)?;
+        self.launch(launch).await
+    }
+
+    /// A run that can begin: its input is checked, and its machine made.
+    pub(crate) fn prepared<'a>(
+        &self,
+        workflow: &'a Workflow,
+        input: impl Serialize,
+        options: RunOptions,
+    ) -> Result<Launch<'a>, WorkflowError> {
         let input = workflow.prepare(json(serde_json::to_value(input))?)?;
         check_size(workflow, &input)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
@@ -89,7 +101,7 @@ impl Workflows {
         let machine = Machine::begin(id, workflow, &begun, now);
         let first = Entry { at: now, what: Record::Begun(Box::new(begun.clone())) };
         let (first, noted, spent) = (Some(first), Vec::new(), Spent::default());
-        self.launch(Launch { workflow, machine, begun, first, noted, options, id, spent }).await
+        Ok(Launch { workflow, machine, begun, first, noted, options, id, spent })
     }
 
     /// Where a run stands. Nothing is changed by looking: when the time of a question is up, its fallback acts where
@@ -122,7 +134,7 @@ impl Workflows {
         self.go(launch, writer, 0).await
     }
 
-    async fn new_journal(&self, launch: &Launch<'_>) -> Result<Option<Writer>, WorkflowError> {
+    pub(crate) async fn new_journal(&self, launch: &Launch<'_>) -> Result<Option<Writer>, WorkflowError> {
         if launch.options.checkpoints == Checkpoints::Off {
             return Ok(None);
         }
@@ -139,31 +151,55 @@ impl Workflows {
         Ok(Some(Writer::new(journal, claim, clock, launch.begun.clone(), 0)))
     }
 
-    /// Drives a machine from now on.
+    /// Drives a machine from now on, as a run of its own.
     pub(crate) async fn go(
         &self,
         launch: Launch<'_>,
-        mut writer: Option<Writer>,
+        writer: Option<Writer>,
         next_event: u64,
     ) -> Result<WorkflowRun, WorkflowError> {
         if self.runtime.is_closed() {
             return Err(WorkflowError::ShuttingDown);
         }
-        let Launch { workflow, machine, begun, first, noted, options, id, spent } = launch;
-        let resumed = first.is_none();
-        let settings = begun.settings;
+        let (id, options, settings) = (launch.id, &launch.options, launch.begun.settings.clone());
+        let later = || (settings.leave == Leave::Later).then(|| Arc::new(AskLater) as Arc<dyn Approver>);
         let scope_options = ScopeOptions {
             run: Some(id),
             mode: settings.mode,
             sandbox: settings.sandbox,
             dry_run: settings.dry_run,
-            approver: options.approver.clone(),
+            approver: options.approver.clone().or_else(later),
             budget: settings.budget,
             tools: settings.tools,
-            spent,
+            spent: launch.spent,
             next_event,
+            owner: options.owner.clone(),
+            within: Some(Arc::clone(&launch.workflow.0.name)),
         };
         let (scope, events, end) = RunScope::open(&self.runtime, scope_options).await;
+        // What is not kept cannot wait.
+        let unanswered = if writer.is_some() { Unanswered::Wait } else { Unanswered::Deny };
+        let work = self.work(launch, writer, scope, unanswered).await?;
+        let (slot, put_down) = (Slot::default(), Arc::clone(&work.put_down));
+        let left = Arc::clone(&slot);
+        self.runtime.spawn(async move {
+            let (outcome, told, error) = work.drive().await;
+            *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            end.finish(told, error);
+        });
+        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
+    }
+
+    /// What drives a machine in `scope`. Once this answers, the run is in the journal.
+    pub(crate) async fn work(
+        &self,
+        launch: Launch<'_>,
+        mut writer: Option<Writer>,
+        scope: RunScope,
+        unanswered: Unanswered,
+    ) -> Result<RunWork, WorkflowError> {
+        let Launch { workflow, machine, begun, first, noted, options, id, spent: _ } = launch;
+        let resumed = first.is_none();
         if let (Some(writer), Some(first)) = (&mut writer, first) {
             match first.what {
                 Record::Snapshot { .. } => writer.push_snapshot(&machine)?,
@@ -174,8 +210,10 @@ impl Workflows {
         let (changed, put_down) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed, put_down: Arc::clone(&put_down) };
         let listed = self.live.list(id, live.clone());
-        let interviewer = options.interviewer.clone().unwrap_or_else(|| Arc::new(Nobody));
-        let context = RunContext { scope, workflow: Arc::clone(&workflow.0.name), session: settings.session };
+        let interviewer = options.interviewer.unwrap_or_else(|| Arc::new(Nobody));
+        let denied = scope.denials().len();
+        let (name, session) = (Arc::clone(&workflow.0.name), begun.settings.session);
+        let context = RunContext { scope, workflow: name, session, unanswered };
         let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live);
         let name = workflow.name().to_owned();
         driver.tell(Told { path: Arc::from([]), kind: EventKind::WorkflowStarted { workflow: name, resumed } });
@@ -187,10 +225,7 @@ impl Workflows {
             // Whoever is told the run's id finds it in the journal.
             driver.settle(&machine).await?;
         }
-        let slot = Slot::default();
-        let work = Work { driver, machine, workflow: workflow.clone(), end, slot: Arc::clone(&slot), listed };
-        self.runtime.spawn(work.run());
-        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
+        Ok(RunWork { driver, machine, workflow: workflow.clone(), listed, put_down, denied })
     }
 }
 
@@ -214,121 +249,6 @@ pub(crate) struct Launch<'a> {
     pub(crate) spent: Spent,
 }
 
-/// The task that drives a run.
-struct Work {
-    driver: Driver,
-    machine: Machine,
-    workflow: Workflow,
-    end: ScopeEnd,
-    slot: Slot,
-    listed: Listed,
-}
-
-impl Work {
-    async fn run(self) {
-        let Self { mut driver, mut machine, workflow, end, slot, listed } = self;
-        let begun = driver.now();
-        let driven = drive(&mut machine, &mut driver).await;
-        driver.tidy().await;
-        let driven = match driven {
-            Ok(driven) => driver.close(&machine).await.map(|()| driven),
-            // What was done is kept, so that it is not done again.
-            Err(put_down @ (WorkflowError::ShuttingDown | WorkflowError::Interrupted)) => {
-                driver.settle(&machine).await.and(Err(put_down))
-            }
-            Err(e) => Err(e),
-        };
-        let scope = &driver.context.scope;
-        let duration = scope.now().since(begun);
-        let outcome = driven.map(|driven| outcome(&workflow, &machine, scope, &driven, duration));
-        let (told, error) = finished(&outcome, scope, duration);
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        // The claim is given back before the end is told: whoever hears of it can resume at once.
-        drop(driver);
-        drop(listed);
-        end.finish(told, error);
-    }
-}
-
-fn outcome(
-    workflow: &Workflow,
-    machine: &Machine,
-    scope: &RunScope,
-    driven: &Driven,
-    duration: std::time::Duration,
-) -> WorkflowOutcome {
-    let state = machine.state();
-    let (status, result, error) = match driven {
-        Driven::Suspended => (RunStatus::Waiting, Value::Null, None),
-        Driven::Ended(End::Completed) => (RunStatus::Completed, workflow.0.result(&state), None),
-        Driven::Ended(End::Cancelled) => (RunStatus::Cancelled, Value::Null, None),
-        Driven::Ended(End::Failed(failure)) => (RunStatus::Failed, Value::Null, Some(failure.clone())),
-    };
-    debug_assert!(status_of(machine) == status, "the machine and its driver say different things");
-    WorkflowOutcome {
-        workflow_id: machine.run_id(),
-        workflow: workflow.name().to_owned(),
-        status,
-        result,
-        state: Arc::unwrap_or_clone(state),
-        error,
-        waiting: match status {
-            RunStatus::Waiting => machine.questions().map(|(_, question)| question).collect(),
-            _ => Vec::new(),
-        },
-        usage: scope.spent().usage,
-        cost: scope.cost(),
-        denied: scope.denials(),
-        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-/// The run's end in core's words, for the last event.
-fn finished(
-    outcome: &Result<WorkflowOutcome, WorkflowError>,
-    scope: &RunScope,
-    duration: std::time::Duration,
-) -> (Outcome, Option<VictorError>) {
-    let (status, result, failure) = match outcome {
-        Ok(o) => (o.status, Some(o.result.clone()), o.error.clone()),
-        Err(WorkflowError::Interrupted | WorkflowError::ShuttingDown) => (RunStatus::Cancelled, None, None),
-        Err(e) => (RunStatus::Failed, None, Some(victor_core::agent::Failure::from(&VictorError::from(e.clone())))),
-    };
-    let status = match status {
-        RunStatus::Completed => Status::Completed,
-        RunStatus::Waiting | RunStatus::Running => Status::Waiting,
-        RunStatus::Cancelled => Status::Cancelled,
-        RunStatus::Failed => Status::Failed,
-    };
-    let error = failure.as_ref().map(|f| match outcome {
-        Err(e) => e.clone().into(),
-        Ok(_) => VictorError::Configuration(ConfigurationError::with_code("WORKFLOW_FAILED", f.message.clone())),
-    });
-    let told = Outcome {
-        run_id: scope.run_id(),
-        session_id: None,
-        status,
-        text: match &result {
-            Some(Value::String(text)) => text.clone(),
-            None | Some(Value::Null) => String::new(),
-            Some(other) => other.to_string(),
-        },
-        structured: result.filter(|r| !r.is_null()),
-        provider: String::new(),
-        model: String::new(),
-        usage: scope.spent().usage,
-        cost: scope.cost(),
-        turns: scope.spent().turns,
-        tools_used: scope.tools_used(),
-        denied: scope.denials(),
-        limit: None,
-        error: failure,
-        waiting: Vec::new(),
-        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    };
-    (told, error)
-}
-
 fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
     Begun {
         workflow: workflow.name().to_owned(),
@@ -344,6 +264,7 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
             budget: options.budget,
             tools: options.tools.clone(),
             session: options.session.clone(),
+            leave: options.leave,
         },
         keeper: options.keeper,
         file: options.file.clone(),

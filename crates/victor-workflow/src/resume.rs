@@ -90,6 +90,7 @@ impl Workflows {
         let writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
         let summary = RunSummary::read(&info);
         let (spent, next_event) = (summary.spent, summary.next_event);
+        let options = RunOptions { owner: options.owner.or(Some(info.owner)), ..options };
         let launch = Launch { workflow, machine, begun, first: None, noted, options, id, spent };
         self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
     }

@@ -279,7 +279,11 @@ pub(super) async fn tools(
     let all = runtime.tool_set().await;
     let tools = all.tools().iter().chain(own).filter(|tool| {
         let spec = tool.spec();
-        mode.permits(spec.effects) && globs.as_ref().is_none_or(|globs| globs.iter().any(|g| g.is_match(&spec.name)))
+        let wanted = match &globs {
+            None => tool.is_offered(),
+            Some(globs) => globs.iter().any(|g| g.is_match(&spec.name)),
+        };
+        wanted && mode.permits(spec.effects)
     });
     ToolSet::new(tools.cloned())
 }
@@ -353,6 +357,8 @@ fn single(
         ledger: Arc::default(),
         cancel,
         log: None,
+        owner: runtime.owner().into(),
+        within: Arc::from([]),
         marks: Arc::default(),
         denied: Arc::default(),
         used: Arc::default(),
