@@ -323,6 +323,8 @@ pub struct CallOptions {
     pub tools: Option<ToolSet>,
     /// Who is told how far the call is.
     pub progress: Option<Progress>,
+    /// Who the runs belong to that the call begins; `None` for the runtime's owner.
+    pub owner: Option<String>,
 }
 
 /// Takes what a call tells while it works. It must not wait.

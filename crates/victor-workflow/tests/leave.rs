@@ -9,8 +9,10 @@ use documents::{builder, script};
 use serde_json::{Value, json};
 use victor_core::id::RunId;
 use victor_core::memory_journal::MemoryJournal;
+use victor_core::provider::Chunk;
 use victor_core::question::{AskLater, QuestionKind};
-use victor_core::testing::ScriptedProvider;
+use victor_core::testing::{ScriptedProvider, reply_calls};
+use victor_core::usage::Usage;
 use victor_workflow::Workflows;
 use victor_workflow::options::{Leave, RunOptions, WorkflowOutcome};
 use victor_workflow::resume::Resumed;
@@ -95,10 +97,15 @@ async fn an_agent_waits_for_leave_and_goes_on_in_another_process_without_doing_a
 async fn tokens_and_limits_go_on_counting_where_a_node_waited() {
     let nodes = "{id: a, type: agent, goal: Deploy it, max_turns: 2}";
     let journal = MemoryJournal::default();
-    let deploy = || json!({"calls": [["deploy", {"path": "x"}]]});
-    let waiting = start(&process(&script(&[deploy()]), &journal, nodes)).await;
+    let deploy = || {
+        let mut reply = reply_calls(&[("deploy", json!({"path": "x"}))]);
+        reply.insert(2, Ok(Chunk::Usage(Usage { input: 10, output: 2, ..Usage::default() })));
+        reply
+    };
+    let waiting = start(&process(&ScriptedProvider::new([deploy()]), &journal, nodes)).await;
     let used = waiting.usage.total();
-    let next = process(&script(&[deploy(), deploy()]), &journal, nodes);
+    assert_eq!(used, 12);
+    let next = process(&ScriptedProvider::new([deploy(), deploy()]), &journal, nodes);
     let again = answer(&next, waiting.workflow_id, "a", json!("allow")).await;
     assert_eq!(again.status.name(), "waiting");
     assert_eq!(again.usage.total(), 2 * used, "the tokens before the question are counted once");

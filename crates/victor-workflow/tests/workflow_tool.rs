@@ -33,6 +33,9 @@ workflows:
   work:
     nodes:
       - {id: a, type: agent, goal: "Work", tools: ["*"], output: words}
+  crew:
+    nodes:
+      - {id: t, type: team, team: pipeline, task: "Plan it", members: [{name: a}, {name: b}], output: plan}
   quiet:
     nodes:
       - {id: a, type: agent, goal: "Work", output: words}
@@ -235,6 +238,26 @@ async fn who_has_it_and_what_it_says() {
     events(&agent(&runtime(&model), AgentSpec::default(), &person).await).await;
     let inner = json!(model.seen()[2].iter().map(|m| m.content.clone()).collect::<Vec<_>>()).to_string();
     assert!(inner.contains("no tool `run_workflow` here"), "{inner}");
+}
+
+#[tokio::test]
+async fn a_team_of_a_file_is_used_as_a_tool_so() {
+    let model = script(&[call("crew", json!({})), json!("from a"), json!("from b"), json!("Done.")]);
+    let person = Person::new(Reply::Nobody);
+    let (events, outcome) = events(&agent(&runtime(&model), AgentSpec::default(), &person).await).await;
+    assert_eq!(outcome.text(), "Done.");
+    assert!(heard(&model).contains("from b"), "{}", heard(&model));
+    let told: Vec<_> = events
+        .iter()
+        .filter_map(|e| match &e.kind {
+            EventKind::MemberMessage { from, text } => Some((e.path.join("/"), from.join("+"), text.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("call_0/t/a".to_owned(), String::new(), "Plan it"), ("call_0/t/b".to_owned(), "a".to_owned(), "from a"),]
+    );
 }
 
 #[tokio::test]

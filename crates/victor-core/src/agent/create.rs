@@ -17,9 +17,11 @@ use crate::provider::{Model, Selector};
 use crate::runtime::{CallOptions, Progress, Runtime, SMALL_WINDOW};
 use crate::session::SessionSettings;
 use crate::tool::{DynTool, ToolOutput, ToolSet};
+use crate::usage::Spent;
 
 use super::dispatch::{RunScope, Scope};
 use super::emit::Emitter;
+use super::ledger::Ledger;
 use super::spec::AgentSpec;
 use super::{Agent, AgentInner, AgentParts};
 
@@ -354,10 +356,10 @@ fn single(
         budget: defaults.budget,
         grants: options.grants.unwrap_or_default(),
         emitter: Emitter::new(run, Arc::clone(&runtime.inner.clock), events, cancel.clone()),
-        ledger: Arc::default(),
+        ledger: Arc::new(Ledger::priced(Spent::default(), defaults.budget)),
         cancel,
         log: None,
-        owner: runtime.owner().into(),
+        owner: options.owner.map_or_else(|| runtime.owner().into(), Arc::from),
         within: Arc::from([]),
         marks: Arc::default(),
         denied: Arc::default(),
