@@ -141,6 +141,19 @@ fn ctrl_c_stops_the_turn_and_once_more_leaves() {
 }
 
 #[test]
+fn ctrl_c_counts_before_the_editor_has_the_terminal() {
+    let (bench, server) = (Bench::new(), ModelServer::start([]));
+    let Some(terminal) = Terminal::open(&bench, &server, "early") else { return };
+    terminal.shows("/help");
+    // As the terminal sends it while nobody has asked it for keys.
+    let pid = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+    assert!(Command::new("kill").args(["-INT", pid.trim()]).status().unwrap().success());
+    terminal.tmux(&["send-keys", "C-c"]);
+    terminal.ends();
+    server.finish();
+}
+
+#[test]
 fn a_chat_ends_with_its_terminal_wherever_it_stands() {
     let (bench, server) = (Bench::new(), ModelServer::start([Reply::call("bash", json!({"command": "ls"}))]));
     let Some(terminal) = Terminal::open(&bench, &server, "asked") else { return };

@@ -10,7 +10,7 @@ use super::complete::Completions;
 use super::editor::Editor;
 use crate::app::App;
 use crate::exit::Failure;
-use crate::signal::Signals;
+use crate::signal::{Ask, Signals};
 
 /// What was entered.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub(super) enum Line {
     End,
     /// A signal asks the program to end.
     Killed,
+}
+
+/// Whether Ctrl-C was pressed just before: pressed once more, it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pressed {
+    No,
+    Once,
 }
 
 /// The source of lines.
@@ -41,17 +48,9 @@ impl Input {
     }
 
     /// The next line.
-    pub(super) async fn read(&mut self, mode: Mode, signals: &mut Signals) -> Result<Line, Failure> {
+    pub(super) async fn read(&mut self, mode: Mode, pressed: Pressed, signals: &mut Signals) -> Result<Line, Failure> {
         match self {
-            Self::Editor(editor) => {
-                tokio::select! {
-                    line = editor.read(mode) => line,
-                    () = signals.end() => {
-                        editor.give_up();
-                        Ok(Line::Killed)
-                    }
-                }
-            }
+            Self::Editor(editor) => edited(editor, mode, pressed, signals).await,
             Self::Pipe(lines) => {
                 tokio::select! {
                     line = whole_line(lines) => line,
@@ -60,6 +59,28 @@ impl Input {
             }
         }
     }
+}
+
+/// A line of the editor. Before that has the terminal, Ctrl-C is a signal and not a key: it counts all the same.
+async fn edited(editor: &mut Editor, mode: Mode, mut pressed: Pressed, signals: &mut Signals) -> Result<Line, Failure> {
+    let ended = {
+        let mut line = std::pin::pin!(editor.read(mode));
+        loop {
+            tokio::select! {
+                line = &mut line => return Ok(match (line?, pressed) {
+                    (Line::Interrupt, Pressed::Once) => Line::End,
+                    (line, _) => line,
+                }),
+                ask = signals.next() => match (ask, pressed) {
+                    (Ask::End, _) => break Line::Killed,
+                    (Ask::Stop, Pressed::Once) => break Line::End,
+                    (Ask::Stop, Pressed::No) => pressed = Pressed::Once,
+                },
+            }
+        }
+    };
+    editor.give_up();
+    Ok(ended)
 }
 
 /// A line with those that follow it after a trailing backslash.

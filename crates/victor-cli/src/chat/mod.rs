@@ -35,7 +35,7 @@ use crate::session;
 use crate::signal::Signals;
 use crate::terminal::{NoEcho, faint, note};
 
-use lines::{Input, Line};
+use lines::{Input, Line, Pressed};
 pub(crate) use undo::put_back;
 
 /// A conversation under way.
@@ -172,16 +172,15 @@ impl Talk<'_> {
                 return Ok(exit);
             }
         }
-        let mut armed = false;
+        let mut pressed = Pressed::No;
         loop {
             let line = match next.take() {
                 Some(prompt) => Line::Text(prompt),
-                None => input.read(self.chat.agent().mode(), &mut self.signals).await?,
+                None => input.read(self.chat.agent().mode(), pressed, &mut self.signals).await?,
             };
             let flow = match line {
                 Line::End => return Ok(exit),
                 Line::Killed => return Ok(Exit::Interrupted),
-                Line::Interrupt if armed => return Ok(exit),
                 Line::Interrupt => {
                     faint(&self.app.terminal, "Ctrl-C once more, Ctrl-D or /quit to leave");
                     Flow::Stopped
@@ -189,8 +188,8 @@ impl Talk<'_> {
                 Line::Text(text) => self.line(&text, &mut attached, &mut exit).await?,
             };
             match flow {
-                Flow::Go => armed = false,
-                Flow::Stopped => armed = true,
+                Flow::Go => pressed = Pressed::No,
+                Flow::Stopped => pressed = Pressed::Once,
                 Flow::Leave(exit) => return Ok(exit),
             }
         }
