@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use victor_core::agent::Status;
 use victor_core::memory::MemoryStore;
-use victor_core::message::{Message, Role};
+use victor_core::message::Role;
 use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope};
 use victor_core::session::{Entry, SessionStore};
 use victor_core::testing::{ScriptedProvider, reply_calls, reply_text};
-use victor_core::tool::{Effects, Plan};
+use victor_core::tool::Effects;
 
 use super::stage::{agent, note, runtime, text_args};
 
