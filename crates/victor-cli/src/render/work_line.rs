@@ -76,7 +76,8 @@ impl Teams {
             }
             EventKind::MemberMessage { from, text } => {
                 let (to, path) = event.path.split_last()?;
-                let said = from.last().and_then(|last| said_by(text, last)).unwrap_or(text);
+                let said = from.last().and_then(|last| said_by(text, last).or_else(|| said_by(text, "Blackboard")));
+                let said = said.unwrap_or(text);
                 (named(path, from, to), said.to_owned())
             }
             EventKind::Finished { outcome } => {
