@@ -260,7 +260,7 @@ impl NodeCx {
     /// What the node kept when it asked for the last time.
     #[must_use]
     pub fn kept(&self) -> Option<&Value> {
-        self.start.kept.as_ref()
+        self.start.kept.as_deref()
     }
 
     /// What becomes of a call of the node that needs leave which is given later.

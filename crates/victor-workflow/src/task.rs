@@ -63,7 +63,7 @@ pub struct Start {
     /// The answers to what it has asked so far.
     pub answers: Vec<Answered>,
     /// What it kept when it asked for the last time.
-    pub kept: Option<Value>,
+    pub kept: Option<Box<Value>>,
     /// Now.
     pub at: Timestamp,
     /// Until when it has to be done.

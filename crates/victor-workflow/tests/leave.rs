@@ -1,5 +1,5 @@
 //! Leave for calls that is given later: the run waits with a question of the kind `permission`, and its node goes on.
-#![expect(clippy::unwrap_used, reason = "the whole file is tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is tests")]
 
 mod documents;
 

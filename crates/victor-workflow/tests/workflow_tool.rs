@@ -1,5 +1,5 @@
 //! An agent that runs workflows: in its own run, under its own limits, with its own people.
-#![expect(clippy::unwrap_used, reason = "the whole file is tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is tests")]
 
 mod documents;
 
