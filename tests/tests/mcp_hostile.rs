@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -203,4 +203,31 @@ fn a_cancelled_run_cancels_the_call() {
     assert_eq!(line, "hanging\ncancelled\n");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
     server.finish();
+}
+
+#[test]
+fn what_a_server_says_steers_no_terminal() {
+    let bench = bench("steers", "");
+    let said = |args: &[&str]| {
+        let (out, err, code) = told(&bench.victor(args).output().unwrap());
+        assert_eq!(code, 0, "{args:?}: {err}");
+        out + &err
+    };
+    let mut all = vec![said(&["mcp", "test", "bad"])];
+    assert!(all[0].contains("owned"), "{}", all[0]);
+    for args in [&["tools", "list"][..], &["tools", "show", "bad__echo"], &["mcp", "list"]] {
+        all.push(said(args));
+    }
+    let model = ModelServer::start_with(|_| Reply::text("Noted."));
+    let mut victor = bench.with_model(&model, &["chat"]);
+    victor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = victor.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"/tools\n/mcp\n/bad:pp\n").unwrap();
+    let (out, err, _) = told(&child.wait_with_output().unwrap());
+    assert!(out.contains("bad__echo"), "{out}{err}");
+    all.push(out + &err);
+    for text in all {
+        let obeyed = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(obeyed, None, "{text:?}");
+    }
 }

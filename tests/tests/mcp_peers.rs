@@ -109,6 +109,24 @@ fn fastmcp_answers_a_question(#[case] path: &str) {
 }
 
 #[rstest]
+#[case::stdio_with_tools("tools", "")]
+#[case::http_with_tools("tools", "/mcp")]
+#[case::stdio_without("plain", "")]
+fn the_official_python_client_lends_its_model(#[case] kind: &str, #[case] path: &str) {
+    let Some(python) = peers::python() else { return };
+    let server = if path.is_empty() { Server::new() } else { Server::http() };
+    let script = peers::file("sampling_client.py");
+    let told = server.ask_json(&python, &[script.to_str().unwrap(), kind], &server.target(path));
+    let report = &told["report"];
+    assert_eq!((&report["status"], &report["provider"]), (&"completed".into(), &"client".into()), "{told:#}");
+    let (word, calls) = if kind == "tools" { ("# A project", 2) } else { ("What does README.md say?", 1) };
+    assert!(report["text"].as_str().unwrap().contains(word), "{told:#}");
+    let asked = told["asked"].as_array().unwrap();
+    assert_eq!((asked.len(), asked[0]["tools"].is_array()), (calls, kind == "tools"), "{told:#}");
+    assert!(asked[0]["systemPrompt"].as_str().unwrap().len() > 100, "{told:#}");
+}
+
+#[rstest]
 #[case::stdio("")]
 #[case::http("/mcp")]
 #[case::sse("/sse")]

@@ -90,6 +90,65 @@ fn keys_and_scopes_of_the_api_hold_for_it() {
 }
 
 #[test]
+fn a_session_belongs_to_the_token_that_opened_it() {
+    let bench = Bench::new();
+    let mut command = bench.victor(&["serve", "--port", "0", "--mcp"]);
+    command.env("VICTOR_API_KEY", "the-key-of-the-test");
+    let served = Served::start(command);
+    let token = |name: &str| {
+        let (out, err, code) = told(&bench.victor(&["tokens", "create", name, "--scope", "tools"]).output().unwrap());
+        assert_eq!(code, 0, "{err}");
+        format!("Bearer {}", out.trim())
+    };
+    let (ada, eve) = (token("ada"), token("eve"));
+    let begun = post(&served, &[("authorization", &ada)], &hello());
+    let session = header(&begun, "mcp-session-id").unwrap();
+    let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).to_string();
+    let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {"action": "accept", "content": {}}}).to_string();
+    let of = |token: &str, session: &str, body: &str| {
+        post(&served, &[("authorization", token), ("mcp-session-id", session)], body)
+    };
+    for body in [&list, &answer] {
+        assert_eq!(of(&eve, &session, body).status, 404, "{body}");
+    }
+    let headers = [ACCEPT, ("authorization", eve.as_str()), ("mcp-session-id", session.as_str())];
+    assert_eq!(served.send("GET", "/mcp", &headers, "").status, 404);
+    assert!(!served.send("DELETE", "/mcp", &headers, "").body.contains(&session));
+    let bare = session.split('.').next().unwrap();
+    for broken in [bare, "", ".", "none", &format!("{bare}.{}", "0".repeat(32)), &format!("{session}0")] {
+        assert_ne!(of(&ada, broken, &list).status, 200, "{broken}");
+    }
+    assert!(of(&ada, &session, &list).body.contains("\"read\""), "the session is over");
+    assert!(
+        served.send("DELETE", "/mcp", &[ACCEPT, ("authorization", &ada), ("mcp-session-id", &session)], "").status
+            < 300
+    );
+    assert_eq!(of(&ada, &session, &list).status, 404);
+}
+
+#[test]
+fn clients_without_end_are_turned_away_and_make_room_again() {
+    let bench = Bench::new();
+    let served = Served::start(bench.victor(&["mcp", "--http", "0"]));
+    let mut last = String::new();
+    for n in 0.. {
+        let answer = post(&served, &[], &hello());
+        if answer.status != 200 {
+            assert!(n >= 1_000 && answer.body.contains("too many clients"), "{n}: {answer:?}");
+            break;
+        }
+        assert!(n <= 1_024, "nobody is turned away");
+        last = header(&answer, "mcp-session-id").unwrap();
+    }
+    assert!(served.send("DELETE", "/mcp", &[ACCEPT, ("mcp-session-id", &last)], "").status < 300);
+    let again = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        post(&served, &[], &hello()).status == 200
+    });
+    assert!(again, "there is no room after one has left");
+}
+
+#[test]
 fn the_older_transport_is_a_stream_and_posts() {
     let bench = Bench::new();
     bench.file("a.txt", "hello\n");

@@ -155,3 +155,46 @@ fn a_client_cannot_ask_for_more_than_the_server_offers() {
     let offered = requests[0].json["tools"].as_array().unwrap();
     assert_eq!(offered.len(), 1, "{offered:?}");
 }
+
+/// A client's model that says this text.
+fn lent(text: &str) -> Value {
+    json!({"role": "assistant", "model": "lent", "content": {"type": "text", "text": text}, "stopReason": "endTurn"})
+}
+
+#[test]
+fn a_client_lends_its_model_only_where_no_other_is_there() {
+    let (bench, task) = (Bench::new(), json!({"name": "run_agent", "arguments": {"task": "Hello."}}));
+    let mut server = Piped::greeted(bench.victor(&["mcp", "--stdio"]), &json!({"sampling": {}}));
+    let mut asked = Vec::new();
+    let answer = server.ask_answering("tools/call", &task, &mut |question| {
+        asked.push(question.clone());
+        lent("From far away.")
+    });
+    let report = &answer["result"]["structuredContent"];
+    assert_eq!((&report["text"], &report["provider"]), (&json!("From far away."), &json!("client")), "{answer}");
+    assert_eq!((asked.len(), &asked[0]["method"]), (1, &json!("sampling/createMessage")), "{asked:?}");
+    assert_eq!(asked[0]["params"]["messages"][0]["content"]["text"], "Hello.", "one text, as older clients know it");
+    assert!(asked[0]["params"].get("tools").is_none(), "{asked:?}");
+    // Named, chosen in the configuration, or a client that lends none: an error that says what to do.
+    let named = json!({"name": "run_agent", "arguments": {"task": "Hello.", "provider": "openai"}});
+    assert!(server.ask("tools/call", &named)["result"]["isError"] == true);
+    let mut plain = Piped::greeted(bench.victor(&["mcp", "--stdio"]), &json!({}));
+    let refused = plain.ask("tools/call", &task);
+    assert!(refused.to_string().contains("no model provider is configured"), "{refused}");
+    std::fs::write(bench.home().join("config.yaml"), "provider: openai\n").unwrap();
+    let mut chosen = Piped::greeted(bench.victor(&["mcp", "--stdio"]), &json!({"sampling": {}}));
+    assert!(chosen.ask("tools/call", &task)["result"]["isError"] == true);
+}
+
+#[test]
+fn a_client_that_does_not_lend_its_model_after_all_ends_the_run() {
+    let bench = Bench::new();
+    let mut server = Piped::greeted(bench.victor(&["mcp", "--stdio"]), &json!({"sampling": {"tools": {}}}));
+    let id = server.begin("tools/call", &json!({"name": "run_agent", "arguments": {"task": "Hello."}}));
+    let question = server.message();
+    assert!(question["params"]["tools"].as_array().unwrap().iter().any(|t| t["name"] == "read"), "{question}");
+    let error = json!({"code": -1, "message": "the user said no"});
+    server.send(&json!({"id": question["id"], "error": error}));
+    let answer = server.wait(id, &mut |again| panic!("asked again: {again}"));
+    assert!(answer["result"]["isError"] == true && answer.to_string().contains("the user said no"), "{answer}");
+}

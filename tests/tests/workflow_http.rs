@@ -116,6 +116,58 @@ fn events_are_replayed_after_the_last_one_that_was_seen() {
 }
 
 #[test]
+fn a_run_of_an_earlier_server_is_told_from_its_journal() {
+    let (bench, mut served) = serve();
+    let (_, plain) = run(&served, &json!({"workflow": "plain"}));
+    let (_, waits) = run(&served, &json!({"workflow": "greet", "input": {"who": "Ada"}}));
+    served.kill();
+    let served = Served::start(bench.victor(&["serve", "--port", "0"]));
+    let events = |run: &Value| format!("/api/v1/workflows/{}/events", run["workflow_id"].as_str().unwrap());
+    let all = served.get(&events(&plain)).body;
+    for what in ["event: workflow_started", "\"node\":\"a\"", "\"node\":\"small\"", "event: finished"] {
+        assert!(all.contains(what), "no {what} in: {all}");
+    }
+    let ids: Vec<u64> = all.lines().filter_map(|l| l.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect();
+    assert!(ids.windows(2).all(|w| w[0] < w[1]), "{ids:?}");
+    let last = ids.last().unwrap().to_string();
+    let again = served.send("GET", &events(&plain), &[("last-event-id", &last)], "").body;
+    assert!(again.contains("event: finished") && !again.contains("event: node"), "{again}");
+    // One that waits is told up to there, and on once it has its answer from elsewhere.
+    let stream = served.open("GET", &events(&waits), &[], "");
+    let mut lines = stream.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "event: question") && lines.any(|line| line == "event: waiting"));
+    let id = waits["workflow_id"].as_str().unwrap();
+    let (_, err, code) = told(&bench.victor(&["workflow", "resume", id, "--answer", "ok=yes"]).output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    assert!(lines.any(|line| line == "event: answered"));
+    assert!(lines.any(|line| line.contains("\"node\":\"say\"")) && lines.any(|line| line == "event: finished"));
+}
+
+#[test]
+fn runs_are_listed_page_by_page() {
+    let (_bench, served) = serve();
+    let begun: Vec<Value> = (0..5).map(|_| run(&served, &json!({"workflow": "plain"})).1).collect();
+    let (_, waits) = run(&served, &json!({"workflow": "greet", "input": {"who": "Ada"}}));
+    let (mut found, mut path) = (Vec::new(), "/api/v1/workflows/runs?limit=4".to_owned());
+    loop {
+        let page = served.get(&path).json();
+        found.extend(page["runs"].as_array().unwrap().iter().map(|run| run["workflow_id"].clone()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/workflows/runs?limit=4&cursor={cursor}");
+    }
+    let expected: Vec<Value> =
+        [&waits].into_iter().chain(begun.iter().rev()).map(|r| r["workflow_id"].clone()).collect();
+    assert_eq!(found, expected);
+    let list = |query: &str| served.get(&format!("/api/v1/workflows/runs?{query}")).json()["runs"].clone();
+    let waiting = list("status=waiting");
+    assert_eq!((waiting.as_array().unwrap().len(), &waiting[0]["waiting"][0]["id"]), (1, &json!("ok")));
+    assert_eq!(list("workflow=plain&limit=100").as_array().unwrap().len(), 5);
+    for query in ["limit=0", "limit=101", "cursor=nonsense", "status=done", "worklow=plain"] {
+        assert_eq!(served.get(&format!("/api/v1/workflows/runs?{query}")).status, 400, "{query}");
+    }
+}
+
+#[test]
 fn time_runs_out_while_a_server_lives_and_a_run_is_cancelled() {
     let (bench, served) = serve();
     let (code, answer) = run(&served, &json!({"workflow": "quick"}));
@@ -153,6 +205,10 @@ fn others_do_not_see_a_run() {
     }
     let path = format!("/api/v1/workflows/{id}/status");
     assert_eq!(served.send("GET", &path, &[("authorization", &mine)], "").status, 200);
+    for (key, count) in [(&mine, 1), (&other, 0)] {
+        let list = served.send("GET", "/api/v1/workflows/runs", &[("authorization", key)], "").json();
+        assert_eq!(list["runs"].as_array().unwrap().len(), count);
+    }
 }
 
 #[test]

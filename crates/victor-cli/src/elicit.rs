@@ -1,5 +1,7 @@
 //! Servers that ask for input: a form at the terminal, field by field, or an address to visit.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use inquire::{Confirm, InquireError, MultiSelect, Select, Text};
 use serde_json::{Map, Value};
@@ -112,15 +114,15 @@ fn fill(name: &str, field: &Value, needed: Needed) -> Result<Option<Value>, Inqu
     }
     if kind == "array" {
         let chosen = MultiSelect::new(&label, choices(&field["items"])).with_help_message(&help).prompt()?;
-        return Ok(Some(Value::from(chosen)));
+        return Ok(Some(chosen.into_iter().map(|c| c.value).collect()));
     }
     let choices = choices(field);
     if !choices.is_empty() {
-        let begin = field["default"].as_str().and_then(|d| choices.iter().position(|c| c == d)).unwrap_or(0);
+        let begin = field["default"].as_str().and_then(|d| choices.iter().position(|c| c.value == d)).unwrap_or(0);
         let select = Select::new(&label, choices).with_starting_cursor(begin).with_help_message(&help);
         return match needed {
-            Needed::Yes => select.prompt().map(|c| Some(c.into())),
-            Needed::No => Ok(select.prompt_skippable()?.map(Value::from)),
+            Needed::Yes => select.prompt().map(|c| Some(c.value.into())),
+            Needed::No => Ok(select.prompt_skippable()?.map(|c| c.value.into())),
         };
     }
     loop {
@@ -138,10 +140,28 @@ fn fill(name: &str, field: &Value, needed: Needed) -> Result<Option<Value>, Inqu
     }
 }
 
-fn choices(field: &Value) -> Vec<String> {
-    let plain = field["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+/// What can be chosen: shown by its title, in one line that steers no terminal, and answered as the server wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Choice {
+    value: String,
+    shown: String,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn choices(field: &Value) -> Vec<Choice> {
+    let choice = |value: &str, shown: &str| Choice { value: value.to_owned(), shown: harmless_line(shown) };
+    let plain = field["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|c| choice(c, c));
     let titled = ["oneOf", "anyOf"].into_iter().filter_map(|k| field[k].as_array()).flatten();
-    plain.chain(titled.filter_map(|c| c["const"].as_str())).map(ToOwned::to_owned).collect()
+    let titled = titled.filter_map(|c| {
+        let value = c["const"].as_str()?;
+        Some(choice(value, c["title"].as_str().unwrap_or(value)))
+    });
+    plain.chain(titled).collect()
 }
 
 /// The text as a value of this type.
@@ -168,6 +188,14 @@ mod tests {
         assert_eq!(typed("inf", "number"), None);
         assert_eq!(typed("7", "string"), Some(json!("7")));
         assert_eq!(typed("", "string"), None);
-        assert_eq!(choices(&json!({"oneOf": [{"const": "a", "title": "A"}]})), ["a"]);
+    }
+
+    #[test]
+    fn choices_steer_no_terminal_and_are_answered_as_they_were_given() {
+        let odd = "\u{1b}]0;title\u{7}yes\n";
+        let found = choices(&json!({"enum": [odd], "oneOf": [{"const": "a", "title": "A\u{202e}"}]}));
+        let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["]0;titleyes", "A\u{fffd}"]);
+        assert_eq!((found[0].value.as_str(), found[1].value.as_str()), (odd, "a"));
     }
 }

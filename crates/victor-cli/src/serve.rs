@@ -8,12 +8,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use victor::http::{HttpDoor, Listener, Times, Tls};
 use victor::mcp_server::{self, McpServer, Questions};
 use victor::server::{Exposure, ServeFlags, Serving};
+use victor::workflow::Scheduler;
 use victor::{Setup, SqliteStore, Workflows};
 
 use crate::app::App;
 use crate::args::{AgentFlags, ServeArgs};
 use crate::exit::{Exit, Failure};
-use crate::terminal::note;
+use crate::terminal::{harmless_line, note};
 
 /// Serves until a signal.
 ///
@@ -49,6 +50,8 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
     let serving = setup.serving(Arc::clone(&store), flags).await?;
     let mut door = HttpDoor::new(runtime.clone(), serving.config.clone())?;
     let workflows = Workflows::of(&runtime);
+    let scheduler = setup.scheduler(&runtime)?;
+    tell_schedules(&scheduler);
     let mut mcp = None;
     if serving.mcp {
         let server = mcp_server::door(Arc::new(runtime), &app.env, Questions::Client, None)?;
@@ -59,7 +62,20 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
     tokio::select! {
         exit = listen(&serving, door, mcp.as_ref()) => exit,
         () = victor::workflow::tend(&workflows) => Ok(Exit::Done),
+        () = victor::workflow::follow(&scheduler) => Ok(Exit::Done),
     }
+}
+
+/// What is run on a schedule, and what of it cannot be run as it is configured.
+fn tell_schedules(scheduler: &Scheduler) {
+    if let Some((schedule, at)) = scheduler.next() {
+        let count = match scheduler.count() {
+            1 => "1 schedule is followed".to_owned(),
+            count => format!("{count} schedules are followed"),
+        };
+        note(format!("{count}; `{}` is due next, at {}", schedule.name, schedule.cron.local(at)));
+    }
+    scheduler.problems().iter().for_each(|problem| note(harmless_line(problem)));
 }
 
 /// Serves a door until a signal, with the MCP door that stands behind it.

@@ -69,9 +69,9 @@ async fn show(app: &App, name: &str, format: Format) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let paint = app.terminal.paint;
-    line(format!("{} ({})", paint.bold(&spec.name), spec.category))?;
+    line(format!("{} ({})", paint.bold(&spec.name), harmless(&spec.category)))?;
     line(format!("effects: {}", spec.effects.names().collect::<Vec<_>>().join(", ")))?;
-    line(format!("\n{}\n", spec.description.trim_end()))?;
+    line(format!("\n{}\n", harmless(spec.description.trim_end())))?;
     json(&spec.parameters)?;
     Ok(Exit::Done)
 }

@@ -114,7 +114,7 @@ pub struct JournalInfo {
     pub workspace: Option<String>,
     /// When it was begun.
     pub created_at: Timestamp,
-    /// When it was last written to.
+    /// When it was last written to; up to a tenth of a second too early while its run stands where it stood.
     pub updated_at: Timestamp,
     /// The last record's place.
     pub last_seq: u64,
@@ -147,6 +147,8 @@ pub struct JournalFilter {
     pub owner: Option<String>,
     /// Only those of this name.
     pub name: Option<String>,
+    /// Only those that were begun in this folder.
+    pub workspace: Option<String>,
     /// Only those with one of these; all, if empty.
     pub status: Vec<RunStatus>,
     /// Only those last written to before this; for paging, with the id as tie-break.

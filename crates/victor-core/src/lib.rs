@@ -21,6 +21,7 @@ pub mod idempotency;
 pub mod journal;
 pub mod memory;
 pub mod memory_journal;
+pub mod memory_schedules;
 pub mod message;
 pub mod permission;
 pub mod prompt;
@@ -30,6 +31,7 @@ pub mod request;
 pub mod resource;
 pub mod runtime;
 pub mod sandbox;
+pub mod schedule;
 pub mod session;
 pub mod state;
 #[cfg(feature = "testing")]

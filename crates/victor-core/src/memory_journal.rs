@@ -93,6 +93,7 @@ impl Kept {
         let info = &self.info;
         filter.owner.as_ref().is_none_or(|o| *o == info.owner)
             && filter.name.as_ref().is_none_or(|n| *n == info.name)
+            && filter.workspace.as_ref().is_none_or(|w| Some(w) == info.workspace.as_ref())
             && (filter.status.is_empty() || filter.status.contains(&info.status))
             && filter.before.is_none_or(|before| (info.updated_at, info.id) < before)
     }

@@ -134,6 +134,12 @@ impl Runtime {
         &self.inner.owner
     }
 
+    /// Who is asked about calls where a run names nobody else.
+    #[must_use]
+    pub fn approver(&self) -> &Arc<dyn Approver> {
+        &self.inner.approver
+    }
+
     /// How this process calls itself to others that want the same session or run.
     #[must_use]
     pub fn holder(&self) -> &str {

@@ -1,8 +1,9 @@
 //! What runs of workflows tell, kept for a while: whoever comes back gets what they missed, then what follows. Of a run
-//! that this server does not drive, its state is told instead.
+//! that this server does not drive, its journal tells what its nodes did.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use victor_core::event::{Event, EventKind};
 use victor_core::id::RunId;
 use victor_core::journal::RunStatus;
+use victor_workflow::Workflows;
 use victor_workflow::error::WorkflowError;
 use victor_workflow::options::WorkflowOutcome;
 use victor_workflow::run::WorkflowRun;
@@ -26,14 +28,14 @@ use crate::sse::{self, HEARTBEAT};
 const BOUND: usize = 1 << 20;
 /// Runs whose events are kept after they ended or began to wait, latest first.
 const KEPT: usize = 256;
-/// How often it is looked how a run stands that this server does not drive.
+/// How often it is looked whether a run goes on that waits or was interrupted.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a stream tells beside the events of the run itself.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Told {
-    /// The events up to here are not kept, or another process drives the run: how it stands.
+    /// The events up to here are not kept, or the run was interrupted: how it stands.
     Resync(WorkflowStatus),
     /// The run waits for an answer; the stream goes on when it does.
     Waiting(WorkflowStatus),
@@ -196,9 +198,20 @@ struct Follower {
     door: Door,
     run: RunId,
     after: Option<u64>,
-    /// What was told last of a run that this server does not drive.
-    seen: Option<(RunStatus, Vec<String>)>,
+    journal: Stage,
+    /// The id that was told last.
+    told: u64,
     over: bool,
+}
+
+/// How far the journal of a run is told.
+enum Stage {
+    /// Not at all.
+    Unread,
+    /// Its events come; what is added to their places, so that ids go on.
+    Read(Pin<Box<dyn Stream<Item = Result<Event, WorkflowError>> + Send>>, u64),
+    /// Up to this place, where the run waits or was interrupted.
+    Resting(u64),
 }
 
 /// What a run told after the event `after`, and what it tells from now on until its end.
@@ -207,7 +220,7 @@ pub(crate) fn follow(
     run: RunId,
     after: Option<u64>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let follower = Follower { door, run, after, seen: None, over: false };
+    let follower = Follower { door, run, after, journal: Stage::Unread, told: after.unwrap_or_default(), over: false };
     futures::stream::unfold(follower, |mut follower| async move {
         let frame = follower.next().await?;
         Some((Ok(frame), follower))
@@ -219,9 +232,10 @@ impl Follower {
         if self.over {
             return None;
         }
-        match self.door.feeds.get(self.run) {
+        let feed = self.door.feeds.get(self.run).filter(|_| matches!(self.journal, Stage::Unread));
+        match feed {
             Some(feed) => self.of_feed(&feed).await,
-            None => self.of_state().await,
+            None => self.of_journal().await,
         }
     }
 
@@ -257,41 +271,104 @@ impl Follower {
             return None;
         }
         if !driven {
-            return self.of_state().await;
+            return self.of_journal().await;
         }
         let beat = tokio::time::timeout(self.door.config.heartbeat, changed).await;
         Some(if beat.is_err() { HEARTBEAT } else { Bytes::from_static(b":\n\n") })
     }
 
-    /// How the run stands, when that has changed.
-    async fn of_state(&mut self) -> Option<Bytes> {
+    /// What the journal tells of a run that this server does not drive.
+    async fn of_journal(&mut self) -> Option<Bytes> {
+        match &mut self.journal {
+            Stage::Unread if self.after.is_none() => {
+                self.read(0, 0);
+                Some(Bytes::from_static(b":\n\n"))
+            }
+            // What came before is the client's already, or only known under other ids: it gets the state instead.
+            Stage::Unread => {
+                let last = place(&self.door, self.run).await?;
+                self.rest(self.after.unwrap_or_default(), last).await
+            }
+            Stage::Resting(place) => {
+                let place = *place;
+                self.wake(place).await
+            }
+            Stage::Read(events, plus) => {
+                let plus = *plus;
+                let next = tokio::select! {
+                    next = tokio::time::timeout(self.door.config.heartbeat, events.next()) => next,
+                    () = self.door.runtime.cancelled() => return None,
+                };
+                match next {
+                    Err(_) => Some(HEARTBEAT),
+                    Ok(Some(Ok(event))) if matches!(event.kind, EventKind::Finished { .. }) => {
+                        self.rest(self.told, event.seq.saturating_sub(1)).await
+                    }
+                    Ok(Some(Ok(event))) => {
+                        let json = serde_json::to_value(&event).unwrap_or_default();
+                        let name = json["type"].as_str().unwrap_or("message").to_owned();
+                        self.told = self.told.max(event.seq + plus);
+                        Some(frame(self.told, &name, &json.to_string()))
+                    }
+                    Ok(Some(Err(e))) => {
+                        tracing::error!(error = %e, run = %self.run, "a run cannot be followed in its journal");
+                        None
+                    }
+                    Ok(None) => None,
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, place: u64, plus: u64) {
+        let events = Workflows::of(&self.door.runtime).events(self.run, place);
+        self.journal = Stage::Read(Box::pin(events), plus);
+    }
+
+    /// How the run stands at a place, where its journal ends for now.
+    async fn rest(&mut self, id: u64, at: u64) -> Option<Bytes> {
+        let state = WorkflowStatus::of(&self.door, self.run).await?;
+        self.told = id;
+        if place(&self.door, self.run).await? != at {
+            // It went on just now.
+            self.read(at, id.saturating_sub(at));
+            return Some(Bytes::from_static(b":\n\n"));
+        }
+        self.journal = Stage::Resting(at);
+        if state.status.is_final() {
+            self.over = true;
+            return Some(Told::Finished(state).frame(id + 1));
+        }
+        let waits = state.status == RunStatus::Waiting;
+        Some(if waits { Told::Waiting(state) } else { Told::Resync(state) }.frame(id))
+    }
+
+    /// Waits until the run goes on from a place of its journal, here or elsewhere.
+    async fn wake(&mut self, place: u64) -> Option<Bytes> {
         let begun = self.door.runtime.clock().now();
-        loop {
-            let state = WorkflowStatus::of(&self.door, self.run).await?;
-            let now = (state.status, state.completed_nodes.clone());
-            let id = self.after.unwrap_or_default();
-            if state.status.is_final() {
-                self.over = true;
-                return Some(Told::Finished(state).frame(id + 1));
+        while self.door.runtime.clock().now().since(begun) < self.door.config.heartbeat {
+            let info = self.door.runtime.journal().info(self.run).await.ok()?;
+            if self.door.feeds.get(self.run).is_some_and(|feed| lock(&feed.kept).driven) {
+                self.journal = Stage::Unread;
+                return Some(HEARTBEAT);
             }
-            if self.seen.as_ref() != Some(&now) {
-                self.seen = Some(now);
-                let waits = state.status == RunStatus::Waiting;
-                let told = if waits { Told::Waiting(state) } else { Told::Resync(state) };
-                return Some(told.frame(id));
-            }
-            if self.door.runtime.clock().now().since(begun) >= self.door.config.heartbeat {
+            let works = info.status == RunStatus::Running && info.holder.is_some();
+            if info.last_seq != place || works {
+                self.read(place, self.told.saturating_sub(place));
                 return Some(HEARTBEAT);
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = self.door.runtime.cancelled() => return None,
             }
-            if self.door.feeds.get(self.run).is_some_and(|feed| lock(&feed.kept).driven) {
-                return Some(HEARTBEAT);
-            }
         }
+        Some(HEARTBEAT)
     }
+}
+
+/// The last place of a run's journal.
+async fn place(door: &Door, run: RunId) -> Option<u64> {
+    Some(door.runtime.journal().info(run).await.ok()?.last_seq)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,5 +1,7 @@
 //! A loaded model on a thread of its own: requests queue up for it, one is answered at a time.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -12,6 +14,7 @@ use crate::error::{EngineError, NAME};
 use crate::resolver::Installed;
 use crate::sample::Sampling;
 use crate::speaker::Speaker;
+use crate::tuning::Tuning;
 
 /// Requests that may wait for a model.
 const QUEUE: usize = 16;
@@ -24,10 +27,23 @@ pub(crate) struct Job {
     pub(crate) request: Request,
     /// `None` for what suits the model.
     pub(crate) sampling: Option<Sampling>,
+    pub(crate) tuning: Tuning,
     pub(crate) window: usize,
     pub(crate) max_output: usize,
     pub(crate) out: tokio::sync::mpsc::Sender<Piece>,
     pub(crate) cancel: CancellationToken,
+}
+
+/// A loaded model.
+trait Answers {
+    /// Answers a request through [`tell`].
+    fn answer(&mut self, job: &Job) -> Result<(), EngineError>;
+}
+
+impl Answers for Speaker {
+    fn answer(&mut self, job: &Job) -> Result<(), EngineError> {
+        self.answer(job)
+    }
 }
 
 /// A model's thread. It ends when this is dropped and its queue is empty.
@@ -43,14 +59,20 @@ impl Engine {
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn start(installed: &Installed) -> Result<Self, EngineError> {
+        let (path, threads) = (installed.path.clone(), installed.tuning.threads);
+        Self::with(installed, move || Speaker::load(&path, threads))
+    }
+
+    fn with<A: Answers>(
+        installed: &Installed,
+        load: impl Fn() -> Result<A, EngineError> + Send + 'static,
+    ) -> Result<Self, EngineError> {
         let (jobs, queue) = sync_channel(QUEUE);
-        let path = installed.path.clone();
-        let model = path.clone();
         let thread = std::thread::Builder::new().name(format!("model {}", installed.name));
         thread
-            .spawn(move || serve(&model, &queue))
+            .spawn(move || serve(load, &queue))
             .map_err(|e| EngineError::Internal(format!("no thread for the model: {e}")))?;
-        Ok(Self { path, jobs })
+        Ok(Self { path: installed.path.clone(), jobs })
     }
 
     /// Whether it runs this file.
@@ -76,29 +98,40 @@ impl Engine {
 }
 
 /// The thread: loads the model once, then answers one request after the other.
-fn serve(path: &std::path::Path, queue: &Receiver<Job>) {
-    let mut speaker = None;
+fn serve<A: Answers>(load: impl Fn() -> Result<A, EngineError>, queue: &Receiver<Job>) {
+    let mut model = None;
     while let Ok(job) = queue.recv() {
         if job.cancel.is_cancelled() || job.out.is_closed() {
             continue;
         }
-        let loaded = match speaker.take() {
-            Some(loaded) => Ok(loaded),
-            None => Speaker::load(path),
-        };
-        match loaded {
-            Ok(mut loaded) => {
-                if let Err(e) = loaded.answer(&job) {
-                    tell(&job, Err(e.into()));
-                }
-                speaker = Some(loaded);
+        // A defect ends its request. What it left of the model is not used again.
+        let loaded = model.take();
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            let mut loaded = loaded.map_or_else(&load, Ok)?;
+            let answered = loaded.answer(&job);
+            Ok::<_, EngineError>((loaded, answered))
+        }));
+        match answered {
+            Ok(Ok((loaded, answered))) => {
+                model = Some(loaded);
+                answered.unwrap_or_else(|e| tell(&job, Err(e.into())));
             }
-            Err(e) => tell(&job, Err(e.into())),
+            Ok(Err(e)) => tell(&job, Err(e.into())),
+            Err(panic) => tell(&job, Err(EngineError::Internal(words(&*panic)).into())),
         }
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("for no known reason").to_owned()
 }
 
 /// Hands a piece over. There is room for every piece of an answer; whoever hung up hears nothing.
 pub(crate) fn tell(job: &Job, piece: Piece) {
     let _ = job.out.try_send(piece);
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,9 +21,11 @@ mod shelf;
 mod speaker;
 mod template;
 mod tokenizer;
+mod tuning;
 pub mod weights;
 
 pub use provider::LocalProvider;
 pub use requantise::{RequantiseError, needs_requantising, requantise};
 pub use resolver::{Installed, Resolver};
 pub use sample::Sampling;
+pub use tuning::Tuning;

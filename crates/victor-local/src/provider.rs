@@ -70,6 +70,7 @@ impl Provider for LocalProvider {
         let job = Job {
             request: request.clone(),
             sampling: installed.sampling,
+            tuning: installed.tuning,
             window,
             max_output,
             out,

@@ -8,6 +8,7 @@ use victor_core::provider::ModelInfo;
 use victor_core::request::CallCx;
 
 use crate::sample::Sampling;
+use crate::tuning::Tuning;
 
 /// Tokens of prompt and answer together at most: what is kept of each takes memory, and time to read.
 const WINDOW: u32 = 8192;
@@ -40,12 +41,19 @@ pub struct Installed {
     pub max_output: u32,
     /// How tokens are chosen where the request does not say; what suits the model's family where this is `None`.
     pub sampling: Option<Sampling>,
+    /// What the user sets over that.
+    pub tuning: Tuning,
 }
 
 impl Installed {
     /// A model with the usual limits.
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        let (name, path) = (name.into(), path.into());
-        Self { name, path, window: WINDOW, max_output: MAX_OUTPUT, sampling: None }
+        Self::tuned(name, path, Tuning::default())
+    }
+
+    /// A model as the user has set it.
+    pub fn tuned(name: impl Into<String>, path: impl Into<PathBuf>, tuning: Tuning) -> Self {
+        let (name, path, window) = (name.into(), path.into(), tuning.context_size.unwrap_or(WINDOW));
+        Self { name, path, window, max_output: MAX_OUTPUT, sampling: None, tuning }
     }
 }

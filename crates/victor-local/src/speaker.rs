@@ -51,12 +51,12 @@ enum Next {
 }
 
 impl Speaker {
-    /// Loads a model's file.
-    pub(crate) fn load(path: &Path) -> Result<Self, EngineError> {
+    /// Loads a model's file, to be run by so many threads.
+    pub(crate) fn load(path: &Path, threads: Option<usize>) -> Result<Self, EngineError> {
         let mut file = Gguf::open(path)?;
         let tokenizer = Arc::new(Tokenizer::read(&file)?);
         let template = Template::read(&file)?;
-        let model = Model::read(&mut file)?;
+        let model = Model::read(&mut file, threads)?;
         Ok(Self { shelf: Shelf::new(model.config()), model, tokenizer, template, rules: None })
     }
 
@@ -65,7 +65,7 @@ impl Speaker {
         let rule = self.rule(job)?;
         let mut prompt = prompt::prompt(&job.request, &self.template, &self.tokenizer)?;
         let own = job.sampling.unwrap_or_else(|| Sampling::of(self.model.config().family, prompt.thinks));
-        let sampling = own.under(&job.request.params);
+        let sampling = job.tuning.over(own).under(&job.request.params);
         sampling.check()?;
         let calls = !matches!(rule, Rule::Free);
         let mut output = Output::new(&job.request.params.stop, calls);

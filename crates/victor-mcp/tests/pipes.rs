@@ -23,6 +23,9 @@ struct Letters;
 /// Waits until it is cancelled.
 struct Forever;
 
+/// Runs a program, as far as the rules know: it is asked about.
+struct Dangerous;
+
 #[derive(Deserialize, JsonSchema)]
 struct LettersArgs {
     many: usize,
@@ -71,6 +74,23 @@ impl Tool for Forever {
     }
 }
 
+impl Tool for Dangerous {
+    const NAME: &'static str = "dangerous";
+    type Args = ForeverArgs;
+
+    fn description(&self) -> Cow<'static, str> {
+        "Asks.".into()
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::EXECUTE
+    }
+
+    async fn plan(&self, _: ForeverArgs, _: &ToolCx) -> Result<Plan, ToolError> {
+        Ok(Plan::new(Effects::EXECUTE, async move |_, _| Ok(ToolOutput::text("it ran"))))
+    }
+}
+
 struct Tools;
 
 #[async_trait]
@@ -80,7 +100,7 @@ impl ToolSource for Tools {
     }
 
     async fn tools(&self) -> Vec<Arc<dyn DynTool>> {
-        vec![erase(Letters), erase(Forever)]
+        vec![erase(Letters), erase(Forever), erase(Dangerous)]
     }
 }
 
@@ -101,8 +121,7 @@ impl Client {
         let serving = tokio::spawn(async move { Box::pin(server.serve(read, write)).await });
         let (read, write) = split(near);
         let mut client = Self { write, lines: BufReader::new(read).lines(), serving };
-        let hello =
-            json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}}, "clientInfo": {"name": "t", "version": "1"}});
         client.send(&json!({"id": 0, "method": "initialize", "params": hello})).await;
         assert!(client.message().await["result"].is_object());
         client.send(&json!({"method": "notifications/initialized"})).await;
@@ -202,6 +221,31 @@ async fn a_long_call_says_that_it_lives() {
 }
 
 #[tokio::test]
+async fn a_call_says_that_it_lives_while_its_question_waits() {
+    let mut client = Client::new(Config { heartbeat: Duration::from_millis(20), ..Config::default() }).await;
+    let params = json!({"name": "dangerous", "arguments": {}, "_meta": {"progressToken": 5}});
+    client.send(&json!({"id": 1, "method": "tools/call", "params": params})).await;
+    let (mut question, mut told) = (Value::Null, 0);
+    while question.is_null() || told < 2 {
+        let message = client.message().await;
+        match message["method"].as_str() {
+            Some("elicitation/create") => question = message,
+            Some("notifications/progress") if !question.is_null() => told += 1,
+            _ => {}
+        }
+    }
+    let result = json!({"action": "accept", "content": {"decision": "allow once"}});
+    client.send(&json!({"id": question["id"], "result": result})).await;
+    loop {
+        let message = client.message().await;
+        if message["id"] == 1 && message["result"].is_object() {
+            assert_eq!(message["result"]["content"][0]["text"], "it ran", "{message}");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
 async fn when_the_client_is_gone_what_it_began_ends() {
     let mut client = Client::new(Config { drain: Duration::from_millis(10), ..Config::default() }).await;
     client.call(1, "forever", json!({})).await;
@@ -219,5 +263,6 @@ fn a_filter_takes_names_categories_and_globs_and_every_list_counts() {
     assert!(both.admits("read", "files") && !both.admits("git_log", "git"));
     assert!(!ToolFilter::default().narrow("").unwrap().admits("read", "files"));
     assert!(ToolFilter::default().narrow("[").is_err());
-    assert!(!ToolFilter::default().without("todo").admits("todo", "planning"));
+    let hiding = ToolFilter::default().without("todo");
+    assert!(!hiding.admits("todo", "planning") && hiding.hides("todo") && !hiding.hides("read"));
 }

@@ -1,14 +1,15 @@
 //! Journals of runs in the database: what they write and who may.
 
 use std::any::Any;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use victor_core::error::SessionError;
 use victor_core::id::{RunId, Timestamp};
 use victor_core::journal::{
-    Journal, JournalClaim, JournalError, JournalFilter, JournalInfo, NewJournal, NewRecord, StoredRecord, Summary,
-    foreign_claim,
+    Journal, JournalClaim, JournalError, JournalFilter, JournalInfo, NewJournal, NewRecord, RunStatus, StoredRecord,
+    Summary, foreign_claim,
 };
 
 use crate::fault::Fault;
@@ -17,13 +18,35 @@ use crate::write::{self, Release};
 use crate::writer::Queue;
 use crate::{journal_read as read, platform};
 
+/// How exactly a journal knows when it was last written to, as long as its run stands where it stood, in microseconds.
+/// What lists and servers look by is in indexes, and to change those costs as much as the append itself.
+const EXACT: i64 = 100_000;
+
 /// A claim of this store.
 struct SqliteJournalClaim {
     run: RunId,
     last_seq: u64,
+    /// What the indexes know of the journal, once this claim has written it.
+    known: Mutex<Option<Known>>,
     release: Release,
     /// Keeps the writing thread alive until the claim is given back.
     queue: Queue,
+}
+
+/// What the indexes know of a journal.
+#[derive(Clone, Copy, PartialEq)]
+struct Known {
+    at: Timestamp,
+    status: RunStatus,
+    wake_at: Option<Timestamp>,
+}
+
+impl Known {
+    /// Whether it is still true enough.
+    fn holds(&self, now: &Self) -> bool {
+        let passed = now.at.as_micros().saturating_sub(self.at.as_micros());
+        (self.status, self.wake_at) == (now.status, now.wake_at) && (0..EXACT).contains(&passed)
+    }
 }
 
 impl JournalClaim for SqliteJournalClaim {
@@ -49,7 +72,7 @@ impl Journal for SqliteStore {
         let claim = self.write(move |conn| {
             let place = create(conn, &new)?;
             let release = take(conn, place, &holder)?;
-            Ok(SqliteJournalClaim { run: new.id, last_seq: 0, release, queue })
+            Ok(SqliteJournalClaim { run: new.id, last_seq: 0, known: Mutex::default(), release, queue })
         });
         Ok(Box::new(claim.await?))
     }
@@ -67,7 +90,7 @@ impl Journal for SqliteStore {
             }
             let release = take(conn, place, &holder)?;
             // Made here, so that it is given back even if its caller has gone away meanwhile.
-            Ok(SqliteJournalClaim { run: id, last_seq, release, queue })
+            Ok(SqliteJournalClaim { run: id, last_seq, known: Mutex::default(), release, queue })
         });
         Ok(Box::new(claim.await?))
     }
@@ -84,7 +107,15 @@ impl Journal for SqliteStore {
             return Err(foreign_claim(claim.run()));
         };
         let (run, release) = (claim.run, claim.release);
-        Ok(self.write(move |conn| append(conn, run, release, expected_seq, at, &records, &summary)).await?)
+        let now = Known { at, status: summary.status, wake_at: summary.wake_at };
+        let known = claim.known.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|k| k.holds(&now));
+        let changes = if known { Changes::Log } else { Changes::Indexes };
+        let seq =
+            self.write(move |conn| append(conn, run, release, changes, expected_seq, at, &records, &summary)).await?;
+        if !known {
+            *claim.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
+        Ok(seq)
     }
 
     async fn records(&self, id: RunId, after: u64, limit: usize) -> Result<Vec<StoredRecord>, JournalError> {
@@ -171,10 +202,21 @@ fn take(conn: &Connection, place: i64, holder: &str) -> Result<Release, Fault> {
     Ok(Release::journal(place, nonce))
 }
 
+/// What an append has to change.
+#[derive(Clone, Copy)]
+enum Changes {
+    /// The log and what is said of it.
+    Log,
+    /// The indexes too.
+    Indexes,
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are one call's")]
 fn append(
     conn: &Connection,
     run: RunId,
     claim: Release,
+    changes: Changes,
     expected_seq: u64,
     at: Timestamp,
     records: &[NewRecord],
@@ -182,23 +224,32 @@ fn append(
 ) -> Result<u64, Fault> {
     let last_seq = expected_seq + records.len() as u64;
     let Summary { status, wake_at, snapshot, json } = summary;
+    let (place, nonce) = (claim.place(), claim.nonce());
     // The row says in one step that the claim holds and that the log ends where it should.
-    let changed = conn
-        .prepare_cached(
-            "UPDATE journals SET updated_at = max(updated_at, ?4), last_seq = ?5, status = ?6, wake_at = ?7,
-                 snapshot = ?8, summary = ?9 WHERE place = ?1 AND nonce = ?2 AND last_seq = ?3",
-        )?
-        .execute(params![
-            claim.place(),
-            claim.nonce(),
-            expected_seq,
-            at.as_micros(),
-            last_seq,
-            status.name(),
-            wake_at.map(Timestamp::as_micros),
-            snapshot,
-            json
-        ])?;
+    let changed = match changes {
+        Changes::Log => conn
+            .prepare_cached(
+                "UPDATE journals SET last_seq = ?4, snapshot = ?5, summary = ?6
+                 WHERE place = ?1 AND nonce = ?2 AND last_seq = ?3",
+            )?
+            .execute(params![place, nonce, expected_seq, last_seq, snapshot, json])?,
+        Changes::Indexes => conn
+            .prepare_cached(
+                "UPDATE journals SET last_seq = ?4, snapshot = ?5, summary = ?6, updated_at = max(updated_at, ?7),
+                     status = ?8, wake_at = ?9 WHERE place = ?1 AND nonce = ?2 AND last_seq = ?3",
+            )?
+            .execute(params![
+                place,
+                nonce,
+                expected_seq,
+                last_seq,
+                snapshot,
+                json,
+                at.as_micros(),
+                status.name(),
+                wake_at.map(Timestamp::as_micros)
+            ])?,
+    };
     if changed == 0 {
         return Err(refused(conn, run, claim, expected_seq)?);
     }

@@ -53,6 +53,10 @@ pub(crate) fn list(conn: &Connection, filter: &JournalFilter) -> Result<Vec<Jour
         sql.push_str(" AND name = ?");
         values.push(Box::new(name.clone()));
     }
+    if let Some(workspace) = &filter.workspace {
+        sql.push_str(" AND workspace = ?");
+        values.push(Box::new(workspace.clone()));
+    }
     if !filter.status.is_empty() {
         // The names are our own words.
         let names: Vec<String> = filter.status.iter().map(|s| format!("'{}'", s.name())).collect();

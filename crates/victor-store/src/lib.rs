@@ -13,6 +13,7 @@ mod journal_read;
 mod platform;
 mod prune;
 mod read;
+mod schedules;
 mod schema;
 mod store;
 mod tokens;

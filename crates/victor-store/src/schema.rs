@@ -9,8 +9,12 @@ use crate::fault::Fault;
 const APPLICATION_ID: i64 = 0x5663_7472;
 
 /// Each step brings a file of the version before it to the next.
-const STEPS: [&str; 3] =
-    [include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql"), include_str!("../migrations/3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/2.sql"),
+    include_str!("../migrations/3.sql"),
+    include_str!("../migrations/4.sql"),
+];
 
 /// What a file is, told without changing it.
 #[derive(Debug, PartialEq, Eq)]

@@ -231,7 +231,12 @@ impl Thread {
             None => self.conn.insert(self.database.open_to_write()?),
         };
         execute(conn, "BEGIN IMMEDIATE")?;
-        let done = run_all(conn, &self.database, batch).and_then(|()| execute(conn, "COMMIT"));
+        let done = run_all(conn, &self.database, batch).and_then(|commit| match commit {
+            Commit::Yes => execute(conn, "COMMIT"),
+            // A full disk may have ended it already.
+            Commit::No if conn.is_autocommit() => Ok(()),
+            Commit::No => execute(conn, "ROLLBACK"),
+        });
         if done.is_err() && !conn.is_autocommit() {
             execute(conn, "ROLLBACK")?;
         }
@@ -256,7 +261,11 @@ impl Thread {
     }
 }
 
-fn run_all(conn: &Connection, database: &Database, batch: &mut [Step]) -> Result<(), Fault> {
+fn run_all(conn: &Connection, database: &Database, batch: &mut [Step]) -> Result<Commit, Fault> {
+    // One call alone needs no transaction of its own inside of this one.
+    if let [Step::Call(call)] = batch {
+        return Ok(call.run(conn, database));
+    }
     for step in batch {
         let call = match step {
             Step::Release(release) => {
@@ -272,7 +281,7 @@ fn run_all(conn: &Connection, database: &Database, batch: &mut [Step]) -> Result
         }
         execute(conn, "RELEASE one_call")?;
     }
-    Ok(())
+    Ok(Commit::Yes)
 }
 
 fn execute(conn: &Connection, sql: &str) -> Result<(), Fault> {

@@ -141,6 +141,8 @@ async fn lists_filter_and_page(store: Store) {
     assert_eq!(list(JournalFilter { status, ..filter(9) }).await, [4, 2].map(id));
     assert_eq!(list(JournalFilter { owner: Some("other".into()), ..filter(9) }).await, []);
     assert_eq!(list(JournalFilter { name: Some("flow".into()), ..filter(1) }).await, [id(5)]);
+    assert_eq!(list(JournalFilter { workspace: Some("/w".into()), ..filter(1) }).await, [id(5)]);
+    assert_eq!(list(JournalFilter { workspace: Some("/v".into()), ..filter(9) }).await, []);
 }
 
 async fn what_does_not_exist_is_not_found(store: Store) {

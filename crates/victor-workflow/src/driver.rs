@@ -5,13 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use serde_json::Value;
-use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use victor_core::agent::RunScope;
@@ -21,6 +20,7 @@ use victor_core::journal::RunStatus;
 use victor_core::question::{Interviewer, Question, Reply};
 use victor_core::usage::{NanoUsd, Spent};
 
+use crate::answers::Answers;
 use crate::error::{NodeError, WorkflowError};
 use crate::live::LiveRun;
 use crate::machine::{Machine, Noted};
@@ -28,6 +28,7 @@ use crate::node::{Node, NodeCx, NodeOutput, RunContext, Work};
 use crate::runner::{Input, Runner, Told};
 use crate::summary::{RunSummary, Used, status_of};
 use crate::task::{Start, TaskId};
+use crate::work_time::{Doing, WorkTime};
 use crate::workflow::Workflow;
 use crate::writer::Writer;
 
@@ -39,9 +40,8 @@ const AHEAD: usize = 1024;
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often it is looked whether another process wants the run to end.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// An answer from outside of the run: the question's id and what was said.
-pub(crate) type Answer = (String, Value);
+/// How much of a run's working time may be lost where its process is killed and nothing else was written.
+const BOOKED: Duration = Duration::from_secs(10);
 
 struct Finished {
     task: TaskId,
@@ -56,7 +56,7 @@ pub(crate) struct Driver {
     workflow: Workflow,
     writer: Option<Writer>,
     interviewer: Arc<dyn Interviewer>,
-    answers: mpsc::Receiver<Answer>,
+    answers: Answers,
     outbox: VecDeque<(u64, Told)>,
     work: FuturesUnordered<BoxFuture<'static, Finished>>,
     asks: FuturesUnordered<BoxFuture<'static, (TaskId, u64, Reply)>>,
@@ -66,6 +66,9 @@ pub(crate) struct Driver {
     cancelled: bool,
     used: Option<(Spent, Option<NanoUsd>)>,
     looks: Option<Pin<Box<Sleep>>>,
+    time: Arc<WorkTime>,
+    /// What the journal knows of what was used.
+    booked: (Spent, Duration),
     changed: Arc<tokio::sync::Notify>,
     /// Whether a stop means that the run goes on later.
     put_down: Arc<AtomicBool>,
@@ -77,9 +80,11 @@ impl Driver {
         workflow: Workflow,
         writer: Option<Writer>,
         interviewer: Arc<dyn Interviewer>,
-        answers: mpsc::Receiver<Answer>,
+        answers: Answers,
         live: &LiveRun,
+        time: Arc<WorkTime>,
     ) -> Self {
+        let booked = (context.scope.spent(), time.worked());
         Self {
             context: Arc::new(context),
             workflow,
@@ -95,6 +100,8 @@ impl Driver {
             cancelled: false,
             used: None,
             looks: None,
+            time,
+            booked,
             changed: Arc::clone(&live.changed),
             put_down: Arc::clone(&live.put_down),
         }
@@ -120,6 +127,11 @@ impl Driver {
         while self.work.next().await.is_some() {}
     }
 
+    /// Whether a journal keeps the run.
+    pub(crate) fn is_journaled(&self) -> bool {
+        self.writer.is_some()
+    }
+
     fn scope(&self) -> &RunScope {
         &self.context.scope
     }
@@ -134,8 +146,9 @@ impl Driver {
         if writer.wants_snapshot() {
             writer.push_snapshot(machine)?;
         }
-        let (spent, cost) = scope.used();
-        let used = Used { spent, cost, next_event: scope.next_event() };
+        let ((spent, cost), worked) = (scope.used(), self.time.worked());
+        self.booked = (spent, worked);
+        let used = Used { spent, worked, cost, next_event: scope.next_event() };
         let summary = RunSummary::of(machine, &self.workflow, writer.begun(), used);
         let json = serde_json::to_string(&summary)
             .map_err(|e| WorkflowError::State(format!("the run's summary has no JSON form: {e}")))?;
@@ -156,6 +169,7 @@ impl Driver {
     /// Lets events leave whose records are kept.
     async fn flush(&mut self) {
         let kept = self.writer.as_ref().map_or(u64::MAX, Writer::kept_to);
+        self.answers.kept(kept);
         let mut any = false;
         while let Some((after, _)) = self.outbox.front() {
             if *after > kept {
@@ -190,10 +204,32 @@ impl Driver {
         Some(Input::Reply { task, reply })
     }
 
-    /// An answer from outside, to a question that is still open.
-    fn answered((id, value): Answer, machine: &Machine) -> Option<Input> {
-        let (task, _) = machine.questions().find(|(_, question)| question.id == id)?;
-        Some(Input::Reply { task, reply: Reply::Answer(value) })
+    /// Whether the run is to end now: somebody wants it to, or it has used up its time.
+    fn interrupting(&mut self) -> Result<Option<Input>, WorkflowError> {
+        if let Some(cancel) = self.cancelled()? {
+            return Ok(Some(cancel));
+        }
+        Ok(if self.cancelled { None } else { self.time.is_up().map(Input::Limited) })
+    }
+
+    /// What has happened meanwhile, without waiting for it.
+    async fn happened(&mut self, machine: &Machine) -> Option<Input> {
+        while let Poll::Ready(Some(finished)) = futures::poll!(self.work.next()) {
+            if let Some(input) = self.finished(finished) {
+                return Some(input);
+            }
+        }
+        while let Poll::Ready(Some(reply)) = futures::poll!(self.asks.next()) {
+            if let Some(input) = self.replied(reply) {
+                return Some(input);
+            }
+        }
+        while let Some(answer) = self.answers.ready() {
+            if let Some(input) = self.answers.take(answer, machine) {
+                return Some(input);
+            }
+        }
+        machine.wake_at().is_some_and(|at| at <= self.now()).then_some(Input::Time)
     }
 
     /// Whether the run is to end now, and was not told so before. With its runtime it is only put down, where a journal
@@ -212,10 +248,22 @@ impl Driver {
         Ok(Some(Input::Cancel))
     }
 
-    /// Whether another process wants the run to end.
-    async fn look(&mut self) -> Result<bool, WorkflowError> {
-        let Some(writer) = &self.writer else { return Ok(false) };
-        Ok(writer.journal().info(writer.run()).await?.cancel_requested)
+    /// Looks now and then whether another process wants the run to end, and keeps what it has used.
+    async fn look(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
+        self.looks = None;
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let (journal, run) = (Arc::clone(writer.journal()), writer.run());
+        match journal.info(run).await {
+            Ok(info) if info.cancel_requested => self.scope().cancellation().cancel(),
+            Ok(_) => {}
+            // Whether the journal still works, the next record shows.
+            Err(e) => tracing::debug!(%run, error = %e, "it is not known whether the run is to end"),
+        }
+        let (spent, worked) = self.booked;
+        if self.scope().spent() != spent || self.time.worked().saturating_sub(worked) >= BOOKED {
+            self.send(machine)?;
+        }
+        Ok(())
     }
 
     fn work_of(&mut self, cx: NodeCx, node: Arc<dyn Node>, task: TaskId, cancel: CancellationToken) {
@@ -251,10 +299,11 @@ impl Runner for Driver {
     }
 
     fn record(&mut self, noted: &Noted, _: &Machine) -> Result<(), WorkflowError> {
-        match &mut self.writer {
-            Some(writer) => writer.push(&noted.entry),
-            None => Ok(()),
+        if let Some(writer) = &mut self.writer {
+            writer.push(&noted.entry)?;
         }
+        self.answers.recorded(&noted.entry.what, self.writer.as_ref().map_or(0, Writer::queued_to));
+        Ok(())
     }
 
     fn tell(&mut self, mut told: Told) {
@@ -300,7 +349,14 @@ impl Runner for Driver {
         } else {
             self.flush().await;
         }
-        self.cancelled()
+        let looks = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+        if self.writer.is_some() && futures::poll!(looks).is_ready() {
+            self.look(machine).await?;
+        }
+        match self.interrupting()? {
+            Some(input) => Ok(Some(input)),
+            None => Ok(self.happened(machine).await),
+        }
     }
 
     fn start(&mut self, start: Start, node: Arc<dyn Node>) -> Option<Result<NodeOutput, NodeError>> {
@@ -343,15 +399,27 @@ impl Runner for Driver {
     }
 
     async fn wait(&mut self, until: Option<Timestamp>, machine: &Machine) -> Result<Input, WorkflowError> {
-        let cancel = self.scope().cancellation().clone();
-        let mut answers_open = true;
+        self.time.goes_on(if machine.is_working() { Doing::Work } else { Doing::Rest });
+        let input = self.next_input(until, machine).await;
+        self.time.goes_on(Doing::Work);
+        input
+    }
+}
+
+impl Driver {
+    async fn next_input(&mut self, until: Option<Timestamp>, machine: &Machine) -> Result<Input, WorkflowError> {
+        let (cancel, time) = (self.scope().cancellation().clone(), Arc::clone(&self.time));
         loop {
             self.send_queued(machine)?;
             self.flush().await;
-            if let Some(input) = self.cancelled()? {
+            if let Some(input) = self.interrupting()? {
                 return Ok(input);
             }
-            let left = until.map(|at| at.since(self.now()));
+            let now = self.now();
+            if until.is_some_and(|at| at <= now) {
+                return Ok(Input::Time);
+            }
+            let left = until.map(|at| at.since(now)).into_iter().chain(time.left()).min();
             let looks = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
             let shared = self.writer.is_some();
             tokio::select! {
@@ -369,19 +437,14 @@ impl Runner for Driver {
                         return Ok(input);
                     }
                 }
-                answer = self.answers.recv(), if answers_open => match answer {
-                    Some(answer) => if let Some(input) = Self::answered(answer, machine) {
+                answer = self.answers.next() => {
+                    if let Some(input) = self.answers.take(answer, machine) {
                         return Ok(input);
-                    },
-                    None => answers_open = false,
-                },
-                () = after(left) => return Ok(Input::Time),
-                () = looks, if shared && !self.cancelled => {
-                    self.looks = None;
-                    if self.look().await? {
-                        cancel.cancel();
                     }
                 }
+                () = after(left) => {}
+                () = time.changed() => {}
+                () = looks, if shared && !self.cancelled => self.look(machine).await?,
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,12 +12,12 @@ use victor_core::error::ConfigurationError;
 use victor_core::event::EventKind;
 use victor_core::id::RunId;
 use victor_core::journal::{Journal, JournalFilter, NewJournal};
-use victor_core::permission::Approver;
 use victor_core::question::{AskLater, Nobody};
 use victor_core::runtime::Runtime;
 use victor_core::usage::Spent;
 
-use crate::driver::{Answer, Driver};
+use crate::answers::{Answer, Answers};
+use crate::driver::Driver;
 use crate::error::WorkflowError;
 use crate::live::{Live, LiveRun};
 use crate::machine::{Machine, Noted, too_large};
@@ -28,6 +29,7 @@ use crate::run::{Slot, WorkflowRun};
 use crate::run_work::RunWork;
 use crate::runner::{Runner, Told, told};
 use crate::state::{Update, weight};
+use crate::work_time::{Patient, WorkTime};
 use crate::workflow::Workflow;
 use crate::writer::Writer;
 
@@ -100,8 +102,8 @@ impl Workflows {
         let now = self.runtime.clock().now();
         let machine = Machine::begin(id, workflow, &begun, now);
         let first = Entry { at: now, what: Record::Begun(Box::new(begun.clone())) };
-        let (first, noted, spent) = (Some(first), Vec::new(), Spent::default());
-        Ok(Launch { workflow, machine, begun, first, noted, options, id, spent })
+        let (first, noted, spent, worked) = (Some(first), Vec::new(), Spent::default(), Duration::ZERO);
+        Ok(Launch { workflow, machine, begun, first, noted, options, id, spent, worked })
     }
 
     /// Where a run stands. Nothing is changed by looking: when the time of a question is up, its fallback acts where
@@ -162,13 +164,19 @@ impl Workflows {
             return Err(WorkflowError::ShuttingDown);
         }
         let (id, options, settings) = (launch.id, &launch.options, launch.begun.settings.clone());
-        let later = || (settings.leave == Leave::Later).then(|| Arc::new(AskLater) as Arc<dyn Approver>);
+        let max_time = settings.budget.over(&self.runtime.defaults().budget).max_time;
+        let time = WorkTime::new(Arc::clone(self.runtime.clock()), max_time, launch.worked);
+        let approver = match (&options.approver, settings.leave) {
+            (Some(approver), _) => Arc::clone(approver),
+            (None, Leave::Later) => Arc::new(AskLater),
+            (None, Leave::Now) => Arc::clone(self.runtime.approver()),
+        };
         let scope_options = ScopeOptions {
             run: Some(id),
             mode: settings.mode,
             sandbox: settings.sandbox,
             dry_run: settings.dry_run,
-            approver: options.approver.clone().or_else(later),
+            approver: Some(Arc::new(Patient { approver, time: Arc::clone(&time) })),
             budget: settings.budget,
             tools: settings.tools,
             spent: launch.spent,
@@ -179,7 +187,7 @@ impl Workflows {
         let (scope, events, end) = RunScope::open(&self.runtime, scope_options).await;
         // What is not kept cannot wait.
         let unanswered = if writer.is_some() { Unanswered::Wait } else { Unanswered::Deny };
-        let work = self.work(launch, writer, scope, unanswered).await?;
+        let work = self.work(launch, writer, scope, (unanswered, time)).await?;
         let (slot, put_down) = (Slot::default(), Arc::clone(&work.put_down));
         let left = Arc::clone(&slot);
         self.runtime.spawn(async move {
@@ -196,9 +204,9 @@ impl Workflows {
         launch: Launch<'_>,
         mut writer: Option<Writer>,
         scope: RunScope,
-        unanswered: Unanswered,
+        (unanswered, time): (Unanswered, Arc<WorkTime>),
     ) -> Result<RunWork, WorkflowError> {
-        let Launch { workflow, machine, begun, first, noted, options, id, spent: _ } = launch;
+        let Launch { workflow, machine, begun, first, noted, options, id, spent: _, worked: _ } = launch;
         let resumed = first.is_none();
         if let (Some(writer), Some(first)) = (&mut writer, first) {
             match first.what {
@@ -210,11 +218,13 @@ impl Workflows {
         let (changed, put_down) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed, put_down: Arc::clone(&put_down) };
         let listed = self.live.list(id, live.clone());
+        let listed = listed.ok_or_else(|| WorkflowError::State(format!("run {id} works already")))?;
         let interviewer = options.interviewer.unwrap_or_else(|| Arc::new(Nobody));
         let denied = scope.denials().len();
         let (name, session) = (Arc::clone(&workflow.0.name), begun.settings.session);
         let context = RunContext { scope, workflow: name, session, unanswered };
-        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live);
+        let incoming = Answers::new(incoming);
+        let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live, time);
         let name = workflow.name().to_owned();
         driver.tell(Told { path: Arc::from([]), kind: EventKind::WorkflowStarted { workflow: name, resumed } });
         for note in noted {
@@ -225,7 +235,8 @@ impl Workflows {
             // Whoever is told the run's id finds it in the journal.
             driver.settle(&machine).await?;
         }
-        Ok(RunWork { driver, machine, workflow: workflow.clone(), listed, put_down, denied })
+        let workflows = self.clone();
+        Ok(RunWork { workflows, driver, machine, workflow: workflow.clone(), listed, put_down, denied })
     }
 }
 
@@ -247,6 +258,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) options: RunOptions,
     pub(crate) id: RunId,
     pub(crate) spent: Spent,
+    /// How long it has worked already.
+    pub(crate) worked: Duration,
 }
 
 fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {

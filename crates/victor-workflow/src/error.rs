@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 use victor_core::agent::Failure;
@@ -99,6 +100,12 @@ impl From<serde_json::Error> for NodeError {
     fn from(e: serde_json::Error) -> Self {
         Self::invalid(e.to_string())
     }
+}
+
+/// What a closure of a workflow's author says; a panic of it is an error.
+pub(crate) fn guarded<T>(what: &str, call: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+    let crashed = |_| Err(NodeError::invalid(format!("{what} crashed; this is a defect of the workflow")));
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(crashed)
 }
 
 /// One thing that is wrong with a graph.

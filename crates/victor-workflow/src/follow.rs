@@ -113,7 +113,11 @@ fn kind_of(run: RunId, entry: Entry) -> Option<EventKind> {
             let (by, answer) = (answer.by().to_owned(), answer.value().cloned());
             return Some(EventKind::Answered { id: question, by, answer });
         }
-        Record::Woken { .. } | Record::Continued | Record::Cancelled | Record::Snapshot { .. } => return None,
+        Record::Woken { .. }
+        | Record::Continued
+        | Record::Cancelled
+        | Record::Limited { .. }
+        | Record::Snapshot { .. } => return None,
     };
     Some(EventKind::Node {
         node,

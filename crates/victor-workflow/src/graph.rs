@@ -301,7 +301,9 @@ impl<S: Serialize + DeserializeOwned + Send + 'static> StateGraph<S> {
         self
     }
 
-    /// After `from` comes `to`. Several edges from one node are followed all at once, in their order.
+    /// After `from` comes `to`. Several edges from one node are followed all at once, in their order: as branches that
+    /// go on by themselves, each on what came before it on its own way. A node that all of them lead to waits for those
+    /// that come, and runs once; [`NodeSlot::join`] says otherwise.
     pub fn edge(&mut self, from: impl Into<String>, to: impl Into<String>) -> &mut Self {
         self.edges.push((from.into(), to.into()));
         self
@@ -380,8 +382,8 @@ impl NodeSlot<'_> {
         self
     }
 
-    /// It waits until so many of the nodes with edges to it were done. Without it, it runs after each step in which
-    /// one of them was.
+    /// It waits until so many of the nodes with edges to it were done. Without it, it waits where all branches meet at
+    /// it for those that come; elsewhere it runs after each step in which one of them was done.
     pub fn join(self, join: Join) -> Self {
         self.draft.join = Some(join);
         self

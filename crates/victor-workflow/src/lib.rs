@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod answers;
 pub mod bundled;
+mod cancel;
 mod check;
 mod closure;
 pub mod draw;
@@ -27,14 +29,17 @@ pub mod run;
 mod run_work;
 pub mod run_workflow;
 pub mod runner;
+pub mod schedule;
 pub mod state;
 mod summary;
 pub mod task;
 pub mod team;
 pub mod template;
+mod tend;
 pub mod tool;
 pub mod transform;
 mod within;
+mod work_time;
 pub mod workflow;
 pub mod workflow_tool;
 mod writer;

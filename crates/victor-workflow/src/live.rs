@@ -1,6 +1,7 @@
 //! The runs that this process drives: how they are cancelled and answered from elsewhere in it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use victor_core::id::RunId;
 
-use crate::driver::Answer;
+use crate::answers::Answer;
 
 /// One run that this process drives.
 #[derive(Clone)]
@@ -36,9 +37,25 @@ pub(crate) struct Listed {
 }
 
 impl Live {
-    pub(crate) fn list(&self, id: RunId, run: LiveRun) -> Listed {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(id, run);
-        Listed { id, live: self.clone() }
+    /// Lists a run; `None` where one of this id works already.
+    pub(crate) fn list(&self, id: RunId, run: LiveRun) -> Option<Listed> {
+        match self.runs.lock().unwrap_or_else(PoisonError::into_inner).entry(id) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(place) => drop(place.insert(run)),
+        }
+        Some(Listed { id, live: self.clone() })
+    }
+
+    /// Waits until this very run is not driven any more.
+    pub(crate) async fn gone(&self, id: RunId, run: &LiveRun) {
+        loop {
+            // Made before it is looked, so that no change is missed.
+            let changed = run.changed.notified();
+            match self.get(id) {
+                Some(listed) if Arc::ptr_eq(&listed.changed, &run.changed) => changed.await,
+                Some(_) | None => return,
+            }
+        }
     }
 
     /// Waits until one that was driven is not any more: it has ended, or waits.

@@ -80,7 +80,8 @@ pub struct RunOptions {
     pub leave: Leave,
     /// Who is asked what human nodes ask; `None` for nobody: then fallbacks act at once.
     pub interviewer: Option<Arc<dyn Interviewer>>,
-    /// What all agents of the run may use together.
+    /// What all agents of the run may use together, over all its processes; and how long it may work, without the time
+    /// in which it only waits for people.
     pub budget: Budget,
     /// The tools of the run by name or glob; `None` for all.
     pub tools: Option<Vec<String>>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use victor_core::agent::DryRun;
+use victor_core::agent::{DryRun, Failure};
 use victor_core::id::{RunId, SessionId, Timestamp};
 use victor_core::permission::Mode;
 use victor_core::sandbox::SandboxMode;
@@ -95,6 +95,11 @@ pub enum Record {
     Continued,
     /// The run was cancelled.
     Cancelled,
+    /// The run has used up what it may.
+    Limited {
+        /// How it failed.
+        failure: Failure,
+    },
     /// All of the machine: what is read back begins here.
     Snapshot {
         /// It.
@@ -188,6 +193,7 @@ impl Record {
             Self::Woken { .. } => "woken",
             Self::Continued => "continued",
             Self::Cancelled => "cancelled",
+            Self::Limited { .. } => "limited",
             Self::Snapshot { .. } => "snapshot",
         }
     }
@@ -201,7 +207,7 @@ impl Record {
             | Self::Asked { task, node, .. }
             | Self::Answered { task, node, .. }
             | Self::Woken { task, node } => Some((*task, node)),
-            Self::Begun(_) | Self::Continued | Self::Cancelled | Self::Snapshot { .. } => None,
+            Self::Begun(_) | Self::Continued | Self::Cancelled | Self::Limited { .. } | Self::Snapshot { .. } => None,
         }
     }
 }

@@ -1,22 +1,24 @@
 //! How runs go on: after an answer, a pause, a crash, or from an earlier point.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 use victor_core::error::ConfigurationError;
 use victor_core::id::RunId;
-use victor_core::journal::{
-    Journal, JournalClaim, JournalError, JournalFilter, JournalInfo, NewRecord, RunStatus, StoredRecord, Summary,
-};
-use victor_core::question::{AskLater, Reply};
+use victor_core::journal::{JournalInfo, RunStatus, StoredRecord};
+use victor_core::question::Reply;
 
+use crate::answers::{Answer, Taken};
 use crate::engine::{Launch, Workflows};
 use crate::error::WorkflowError;
 use crate::human;
+use crate::live::LiveRun;
 use crate::machine::{Machine, Noted};
-use crate::options::{Changed, Checkpoint, Keeper, RunOptions};
+use crate::options::{Changed, Checkpoint, RunOptions};
 use crate::record::{Begun, Entry, Record};
 use crate::run::WorkflowRun;
 use crate::summary::RunSummary;
@@ -25,15 +27,6 @@ use crate::writer::Writer;
 
 /// Records that are read at once.
 const PAGE: usize = 4096;
-/// How long it is waited at most until waiting runs are looked at again: others may have begun new ones.
-const WATCH: Duration = Duration::from_secs(30);
-/// How soon it is looked at runs that this process has put down.
-const PUT_DOWN: Duration = Duration::from_millis(100);
-/// How long it is waited until a stopped run of this process has ended: longer than its nodes may take to clean up.
-const STOP: Duration = Duration::from_secs(5);
-/// How soon whoever tends waiting runs hears of a shutdown.
-const TENDED: Duration = Duration::from_millis(500);
-
 /// What has become of a resumption.
 #[derive(Debug)]
 pub enum Resumed {
@@ -72,8 +65,17 @@ impl Workflows {
         answers: Vec<(String, Value)>,
         options: RunOptions,
     ) -> Result<Resumed, WorkflowError> {
-        if self.live.get(id).is_some() {
-            return self.deliver(id, answers).await;
+        let (given, mut answers) = (!answers.is_empty(), VecDeque::from(answers));
+        while let Some(live) = self.live.get(id) {
+            if !given {
+                return Err(WorkflowError::State(format!("run {id} works already")));
+            }
+            self.deliver(id, &live, &mut answers).await?;
+            if answers.is_empty() {
+                return Ok(Resumed::Delivered);
+            }
+            // It was put down, or has ended, before it took them.
+            self.live.gone(id, &live).await;
         }
         let journal = Arc::clone(self.runtime.journal());
         self.check_folder(&journal.info(id).await?)?;
@@ -90,8 +92,9 @@ impl Workflows {
         let writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
         let summary = RunSummary::read(&info);
         let (spent, next_event) = (summary.spent, summary.next_event);
+        let worked = Duration::from_millis(summary.worked_ms);
         let options = RunOptions { owner: options.owner.or(Some(info.owner)), ..options };
-        let launch = Launch { workflow, machine, begun, first: None, noted, options, id, spent };
+        let launch = Launch { workflow, machine, begun, first: None, noted, options, id, spent, worked };
         self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
     }
 
@@ -111,20 +114,15 @@ impl Workflows {
         Err(WorkflowError::State(text))
     }
 
-    fn is_here(&self, info: &JournalInfo) -> bool {
+    pub(crate) fn is_here(&self, info: &JournalInfo) -> bool {
         info.workspace.as_deref().is_none_or(|folder| *self.runtime.workspace().root.to_string_lossy() == *folder)
-    }
-
-    /// Whether a server of this workspace looks after a run.
-    fn tends(&self, info: &JournalInfo) -> bool {
-        RunSummary::read(info).keeper == Keeper::Server && self.is_here(info) && self.live.get(info.id).is_none()
     }
 
     /// Gives the answers to the machine; time and pauses go on.
     fn continue_with(
         &self,
         machine: &mut Machine,
-        answers: Vec<(String, Value)>,
+        answers: VecDeque<(String, Value)>,
         status: RunStatus,
     ) -> Result<Vec<Noted>, WorkflowError> {
         let now = self.runtime.clock().now();
@@ -146,86 +144,35 @@ impl Workflows {
         Ok(noted)
     }
 
-    /// Gives answers to a run that works in this process.
-    async fn deliver(&self, id: RunId, answers: Vec<(String, Value)>) -> Result<Resumed, WorkflowError> {
-        let Some(live) = self.live.get(id) else { return Err(gone(id)) };
-        if answers.is_empty() {
-            return Err(WorkflowError::State(format!("run {id} works already")));
-        }
+    /// Gives answers to a run that works in this process, until it ends. What it took is not in `answers` any more.
+    async fn deliver(
+        &self,
+        id: RunId,
+        live: &LiveRun,
+        answers: &mut VecDeque<(String, Value)>,
+    ) -> Result<(), WorkflowError> {
         let waiting = RunSummary::read(&self.runtime.journal().info(id).await?).waiting;
-        let mut fitting = Vec::with_capacity(answers.len());
-        for (id, value) in answers {
-            let question = waiting.iter().find(|q| q.id == id).ok_or_else(|| {
-                ConfigurationError::unknown("question", "NOT_FOUND", &id, waiting.iter().map(|q| q.id.as_str()))
+        for (id, value) in answers.iter_mut() {
+            let question = waiting.iter().find(|q| q.id == *id).ok_or_else(|| {
+                ConfigurationError::unknown("question", "NOT_FOUND", id, waiting.iter().map(|q| q.id.as_str()))
             })?;
-            let value = human::accept(question.kind, &question.options, &value)
+            *value = human::accept(question.kind, &question.options, value)
                 .map_err(|e| ConfigurationError::new(e.message))?;
-            fitting.push((id, value));
         }
-        for answer in fitting {
-            live.answers.send(answer).await.map_err(|_| gone(id))?;
-        }
-        Ok(Resumed::Delivered)
-    }
-
-    /// Ends a run, wherever it is: one that works here is stopped, and it is waited until its journal says so; one that
-    /// waits is not resumed any more. A run that another process drives is told so, and ends soon; so does one of this
-    /// process whose events nobody takes.
-    ///
-    /// # Errors
-    /// There is no such run, or it has ended; the journal failed.
-    pub async fn cancel(&self, id: RunId) -> Result<(), WorkflowError> {
-        let stopped = self.live.get(id).is_some();
-        // What does not end in time is held by its claim, and told below.
-        drop(tokio::time::timeout(STOP, self.stop(id)).await);
-        let journal = Arc::clone(self.runtime.journal());
-        let info = match journal.info(id).await {
-            Err(JournalError::NotFound(_)) if stopped => return Ok(()),
-            info => info?,
-        };
-        match info.status {
-            RunStatus::Cancelled if stopped => return Ok(()),
-            status if status.is_final() => {
-                return Err(WorkflowError::State(format!("run {id} has ended as {}", status.name())));
+        while let Some((question, value)) = answers.front().cloned() {
+            let (taken, told) = oneshot::channel();
+            if live.answers.send(Answer { question: question.clone(), value, taken }).await.is_err() {
+                return Ok(());
             }
-            _ => {}
-        }
-        match journal.claim(id, self.runtime.holder()).await {
-            Ok(claim) => self.end_as_cancelled(&*journal, &*claim).await,
-            Err(JournalError::Conflict { .. }) => Ok(journal.request_cancel(id).await?),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Stops a run that works in this process, until it works no more.
-    async fn stop(&self, id: RunId) {
-        while let Some(live) = self.live.get(id) {
-            live.cancel.cancel();
-            let changed = live.changed.notified();
-            // Looked at once more, now that no change can be missed.
-            if self.live.get(id).is_some() {
-                changed.await;
+            match told.await {
+                Ok(Taken::Yes) => drop(answers.pop_front()),
+                Ok(Taken::Late) => {
+                    let text = format!("question `{question}` of run {id} is not open any more");
+                    return Err(WorkflowError::State(text));
+                }
+                Err(_) => return Ok(()),
             }
         }
-    }
-
-    async fn end_as_cancelled(&self, journal: &dyn Journal, claim: &dyn JournalClaim) -> Result<(), WorkflowError> {
-        let info = journal.info(claim.run()).await?;
-        if info.status.is_final() {
-            return Ok(());
-        }
-        let now = self.runtime.clock().now();
-        let mut summary = RunSummary::read(&info);
-        summary.current.clear();
-        summary.waiting.clear();
-        summary.paused.clear();
-        let text = |e: serde_json::Error| WorkflowError::State(e.to_string());
-        let record = Entry { at: now, what: Record::Cancelled };
-        let json = serde_json::to_string(&record).map_err(text)?;
-        let records = vec![NewRecord { kind: "cancelled".into(), json }];
-        let json = serde_json::to_string(&summary).map_err(text)?;
-        let summary = Summary { status: RunStatus::Cancelled, wake_at: None, snapshot: info.snapshot, json };
-        journal.append(claim, claim.last_seq(), now, records, summary).await?;
         Ok(())
     }
 
@@ -305,80 +252,8 @@ impl Workflows {
         let at = self.runtime.clock().now();
         let snapshot = Record::Snapshot { machine: Box::new(machine.clone()), begun: Box::new(begun.clone()) };
         let first = Some(Entry { at, what: snapshot });
-        self.launch(Launch { workflow, machine, begun, first, noted: Vec::new(), options, id: new, spent }).await
-    }
-
-    /// Takes up the runs of this workspace that a server keeps and whose process is gone. For a server, when it starts.
-    /// Tells which were taken up, and which could not be, and why.
-    ///
-    /// # Errors
-    /// The journal failed.
-    pub async fn recover(&self) -> Result<Vec<(RunId, Result<(), WorkflowError>)>, WorkflowError> {
-        let filter = JournalFilter { status: vec![RunStatus::Running], limit: usize::MAX, ..JournalFilter::default() };
-        let mut taken = Vec::new();
-        for info in self.runtime.journal().list(&filter).await? {
-            if info.holder.is_some() || !self.tends(&info) {
-                continue;
-            }
-            let options = RunOptions { interviewer: Some(Arc::new(AskLater)), ..RunOptions::default() };
-            let resumed = self.resume(info.id, Vec::new(), options).await;
-            taken.push((info.id, resumed.map(Resumed::detach)));
-        }
-        Ok(taken)
-    }
-
-    /// Brings questions of waiting runs to their fallback when their time is up, until the runtime shuts down. For a
-    /// server, as long as it lives.
-    pub async fn tend(&self) {
-        loop {
-            let mut pause = self.tend_once().await;
-            while pause > Duration::ZERO {
-                // In short steps: a shutdown waits for whoever tends as it does for a run.
-                let step = pause.min(TENDED);
-                pause -= step;
-                let put_down = tokio::time::timeout(step, self.live.put_down()).await.is_ok();
-                if self.runtime.is_closed() {
-                    return;
-                }
-                if put_down {
-                    // It may wait for less time than is waited for here. Of many only a few looks come.
-                    tokio::time::sleep(PUT_DOWN).await;
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Brings the questions of waiting runs that a server keeps to their fallback when their time is up; tells how long
-    /// until the next.
-    pub async fn tend_once(&self) -> Duration {
-        let filter = JournalFilter { status: vec![RunStatus::Waiting], limit: usize::MAX, ..JournalFilter::default() };
-        let Ok(waiting) = self.runtime.journal().list(&filter).await else { return WATCH };
-        let now = self.runtime.clock().now();
-        let mut next = WATCH;
-        for info in waiting {
-            match info.wake_at {
-                Some(at) if at <= now && self.tends(&info) => drop(self.wake(info.id).await),
-                Some(at) if at > now => next = next.min(at.since(now)),
-                Some(_) | None => {}
-            }
-        }
-        next.max(Duration::from_millis(10))
-    }
-
-    /// Lets the time-outs of a waiting run act; tells whether it goes on.
-    pub(crate) async fn wake(&self, id: RunId) -> bool {
-        let options = RunOptions { interviewer: Some(Arc::new(AskLater)), ..RunOptions::default() };
-        match self.resume(id, Vec::new(), options).await {
-            Ok(resumed) => {
-                resumed.detach();
-                true
-            }
-            Err(e) => {
-                tracing::debug!(run = %id, error = %e, "a waiting run could not be woken");
-                false
-            }
-        }
+        let (noted, worked) = (Vec::new(), Duration::ZERO);
+        self.launch(Launch { workflow, machine, begun, first, noted, options, id: new, spent, worked }).await
     }
 
     /// Reads a run back from its last snapshot on.
@@ -429,10 +304,6 @@ pub(crate) fn entry_of(stored: &StoredRecord) -> Result<Entry, WorkflowError> {
         let text = format!("record {} of the run cannot be read: {e}; a newer version may have written it", stored.seq);
         WorkflowError::Diverged(text)
     })
-}
-
-fn gone(id: RunId) -> WorkflowError {
-    WorkflowError::State(format!("run {id} has just ended"))
 }
 
 fn no_question(id: &str, machine: &Machine) -> ConfigurationError {

@@ -1,15 +1,18 @@
 //! Driving a run from its begin, or from where it was put down, to its end; and what that comes to.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde_json::Value;
 use victor_core::agent::{Denial, Failure, Outcome, RunScope, Status};
 use victor_core::error::{ConfigurationError, VictorError};
 use victor_core::journal::RunStatus;
 
 use crate::driver::Driver;
+use crate::engine::Workflows;
 use crate::error::WorkflowError;
 use crate::live::Listed;
 use crate::machine::{End, Machine};
@@ -20,6 +23,7 @@ use crate::workflow::Workflow;
 
 /// A run that can be driven.
 pub(crate) struct RunWork {
+    pub(crate) workflows: Workflows,
     pub(crate) driver: Driver,
     pub(crate) machine: Machine,
     pub(crate) workflow: Workflow,
@@ -35,9 +39,10 @@ pub(crate) type Ended = (Result<WorkflowOutcome, WorkflowError>, Outcome, Option
 impl RunWork {
     /// To the end. Nothing of the run is held any more when this answers: whoever hears of it can resume at once.
     pub(crate) async fn drive(self) -> Ended {
-        let Self { mut driver, mut machine, workflow, listed, put_down: _, denied } = self;
+        let Self { workflows, mut driver, mut machine, workflow, listed, put_down: _, denied } = self;
         let begun = driver.now();
-        let driven = drive(&mut machine, &mut driver).await;
+        let crashed = |_| Err(WorkflowError::Diverged("the run crashed; this is a defect of Victor".to_owned()));
+        let driven = AssertUnwindSafe(drive(&mut machine, &mut driver)).catch_unwind().await.unwrap_or_else(crashed);
         driver.tidy().await;
         let driven = match driven {
             Ok(driven) => driver.close(&machine).await.map(|()| driven),
@@ -47,15 +52,24 @@ impl RunWork {
             }
             Err(e) => Err(e),
         };
-        let scope = &driver.context.scope;
+        let context = Arc::clone(&driver.context);
+        let (scope, journaled) = (&context.scope, driver.is_journaled());
         let duration = scope.now().since(begun);
         let denied = scope.denials().split_off(denied);
-        let outcome = driven.map(|driven| WorkflowOutcome {
+        let mut outcome = driven.map(|driven| WorkflowOutcome {
             denied: denied.clone(),
             ..outcome(&workflow, &machine, scope, &driven, duration)
         });
-        let (told, error) = finished(&outcome, scope, denied, duration);
+        // The claim is given back before the end is told: whoever hears of it can resume at once.
         drop(driver);
+        if let Ok(put_down) = &mut outcome
+            && journaled
+            && put_down.status == RunStatus::Waiting
+            && workflows.end_if_cancelled(put_down.workflow_id).await.unwrap_or(false)
+        {
+            (put_down.status, put_down.waiting) = (RunStatus::Cancelled, Vec::new());
+        }
+        let (told, error) = finished(&outcome, scope, denied, duration);
         drop(listed);
         (outcome, told, error)
     }

@@ -36,6 +36,8 @@ pub enum Input {
     Time,
     /// The run is to end.
     Cancel,
+    /// The run has used up what it may, and fails.
+    Limited(Failure),
 }
 
 /// Something that a run tells: an event at a path.
@@ -64,8 +66,8 @@ pub trait Runner: Send {
     /// Waits until all records are kept and all that was told has left.
     fn settle(&mut self, machine: &Machine) -> impl Future<Output = Result<(), WorkflowError>> + Send;
 
-    /// Takes breath between two pieces of work that only compute: keeps what it can without waiting long. Tells
-    /// whether the run is to end.
+    /// Takes breath between two pieces of work that only compute: keeps what it can without waiting long. Tells what
+    /// has happened meanwhile.
     fn pace(&mut self, machine: &Machine) -> impl Future<Output = Result<Option<Input>, WorkflowError>> + Send;
 
     /// Lets a node begin. What it says comes back by [`wait`](Self::wait), or at once where it only computes.
@@ -162,6 +164,7 @@ fn take<R: Runner>(
         Input::Output { task, result } => machine.done(task, result, now),
         Input::Time => machine.tick(now),
         Input::Cancel => machine.cancel(now),
+        Input::Limited(failure) => machine.limited(failure, now),
         Input::Reply { task, reply } => match machine.replied(task, reply, now) {
             Ok(noted) => noted,
             Err(e) => {
@@ -237,9 +240,12 @@ pub(crate) fn told(noted: Noted) -> Option<Told> {
             let (by, answer) = (answer.by().to_owned(), answer.value().cloned());
             return Some(Told { path, kind: EventKind::Answered { id, by, answer } });
         }
-        Record::Begun(_) | Record::Woken { .. } | Record::Continued | Record::Cancelled | Record::Snapshot { .. } => {
-            return None;
-        }
+        Record::Begun(_)
+        | Record::Woken { .. }
+        | Record::Continued
+        | Record::Cancelled
+        | Record::Limited { .. }
+        | Record::Snapshot { .. } => return None,
     };
     let kind = EventKind::Node {
         node,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
-use crate::error::NodeError;
+use crate::error::{NodeError, guarded};
 
 /// Named values: what a node changes in the state.
 pub type Update = Map<String, Value>;
@@ -53,7 +53,7 @@ impl Reducer {
             Self::Append => append(key, old, new),
             Self::Merge => Ok(merge(old.unwrap_or_default(), new)),
             Self::Add => add(key, old, new),
-            Self::Custom(f) => f(old, new),
+            Self::Custom(f) => guarded(&format!("the reducer of `{key}`"), || f(old, new)),
         }
     }
 }

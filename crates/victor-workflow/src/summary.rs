@@ -1,5 +1,7 @@
 //! What a run says of itself beside its records, for readers that have neither its workflow nor its process.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use victor_core::agent::Failure;
@@ -31,6 +33,8 @@ pub(crate) struct RunSummary {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) paused: Vec<String>,
     pub(crate) spent: Spent,
+    /// How long it has worked, in milliseconds.
+    pub(crate) worked_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<NanoUsd>,
     pub(crate) next_event: u64,
@@ -43,7 +47,7 @@ pub(crate) struct RunSummary {
 impl RunSummary {
     /// What a machine comes to.
     pub(crate) fn of(machine: &Machine, workflow: &Workflow, begun: &Begun, used: Used) -> Self {
-        let Used { spent, cost, next_event } = used;
+        let Used { spent, worked, cost, next_event } = used;
         let (result, error) = match machine.end() {
             Some(End::Completed) => (Some(workflow.0.result(&machine.state())), None),
             Some(End::Failed(failure)) => (None, Some(failure.clone())),
@@ -59,6 +63,7 @@ impl RunSummary {
             waiting: if ended { Vec::new() } else { machine.questions().map(|(_, q)| q).collect() },
             paused: if ended { Vec::new() } else { machine.paused() },
             spent,
+            worked_ms: u64::try_from(worked.as_millis()).unwrap_or(u64::MAX),
             cost,
             next_event,
             keeper: begun.keeper,
@@ -75,6 +80,7 @@ impl RunSummary {
 /// What a run has used so far, and the place of its next event.
 pub(crate) struct Used {
     pub(crate) spent: Spent,
+    pub(crate) worked: Duration,
     pub(crate) cost: Option<NanoUsd>,
     pub(crate) next_event: u64,
 }

@@ -1,6 +1,7 @@
 //! A workflow as a part of another run: in that run's scope, under its budget, with its people.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -12,6 +13,7 @@ use victor_core::question::{Interviewer, Question, Reply};
 use crate::engine::Workflows;
 use crate::error::WorkflowError;
 use crate::options::{RunOptions, WorkflowOutcome};
+use crate::work_time::WorkTime;
 use crate::workflow::Workflow;
 
 /// Workflows that may run inside of each other by way of agents.
@@ -50,7 +52,9 @@ impl Workflows {
         };
         let launch = self.prepared(workflow, input, options)?;
         let writer = self.new_journal(&launch).await?;
-        let work = self.work(launch, writer, part.clone(), Unanswered::Deny).await?;
+        // The run around has an eye on the time.
+        let time = WorkTime::new(Arc::clone(self.runtime.clock()), None, Duration::ZERO);
+        let work = self.work(launch, writer, part.clone(), (Unanswered::Deny, time)).await?;
         let (outcome, told, _) = Box::pin(work.drive()).await;
         part.emit(EventKind::Finished { outcome: Box::new(told) }).await;
         outcome

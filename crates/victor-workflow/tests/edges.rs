@@ -115,7 +115,7 @@ fn uneven(join: Option<Join>) -> StateGraph {
 }
 
 #[tokio::test]
-async fn joins_wait_for_all_for_the_first_or_for_each() {
+async fn joins_wait_for_all_that_come_or_for_all_or_for_the_first() {
     let ends = async |join| {
         let outcome = run(&uneven(join).compile().unwrap(), json!({})).await;
         assert_eq!(outcome.status, RunStatus::Completed, "{outcome:?}");
@@ -123,7 +123,7 @@ async fn joins_wait_for_all_for_the_first_or_for_each() {
             outcome.result["seen"].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect();
         seen.join(" ")
     };
-    assert_eq!(ends(None).await, "start short long1 end long2 end");
+    assert_eq!(ends(None).await, "start short long1 long2 end");
     assert_eq!(ends(Some(Join::All)).await, "start short long1 long2 end");
     assert_eq!(ends(Some(Join::Any)).await, "start short long1 end long2");
     assert_eq!(ends(Some(Join::Count(2))).await, "start short long1 long2 end");

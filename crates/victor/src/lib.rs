@@ -36,6 +36,7 @@ mod platform;
 pub mod profiles;
 mod prompts;
 mod providers;
+mod schedules;
 #[cfg(feature = "http")]
 pub mod server;
 mod setup;

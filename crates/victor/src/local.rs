@@ -63,6 +63,8 @@ pub(crate) fn weights(home: &Home, env: &Env) -> Weights {
     if let Some(endpoint) = env.var("HF_ENDPOINT") {
         endpoint.trim_end_matches('/').clone_into(&mut means.endpoint);
     }
+    let indexes = ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"];
+    means.index = indexes.into_iter().find_map(|name| env.var(name)).map(str::to_owned);
     if airgapped(env) {
         means.closed = Some("VICTOR_AIRGAPPED_MODE is set".to_owned());
     }

@@ -41,6 +41,10 @@ const SYSTEM: [&str; 14] = [
 ];
 const PARENTS: [&str; 9] = ["/", "/usr", "/var", "/opt", "/tmp", "/run", "/home", "/Users", "/Volumes"];
 
+/// Folders that a client may name at once, and how often it may name others: each time a runtime is opened.
+const FOLDERS: usize = 64;
+const MOVES: usize = 32;
+
 /// What the model of a client is told.
 const INSTRUCTIONS: &str = "Victor's tools read, search and change files, run commands and look at git in one folder of \
     the user's. `run_agent` hands a whole task to an agent of Victor's own; `run_status` tells how it stands. What needs \
@@ -62,7 +66,7 @@ pub struct McpHost {
     setup: Setup,
     takes_roots: bool,
     base: Mutex<Option<Runtime>>,
-    rooted: Mutex<Vec<Runtime>>,
+    rooted: Mutex<Vec<(Vec<PathBuf>, Runtime)>>,
 }
 
 impl McpHost {
@@ -114,25 +118,38 @@ impl Host for McpHost {
         self.open()
     }
 
+    fn has_choice(&self) -> bool {
+        !self.setup.leaves_model_open()
+    }
+
     fn takes_roots(&self) -> bool {
         self.takes_roots
     }
 
     async fn rooted(&self, roots: Vec<PathBuf>) -> Result<Runtime, VictorError> {
         let env = &self.options.env;
-        let mut folders = roots.into_iter().filter_map(|r| r.canonicalize().ok()).filter(|r| unfit(env, r).is_none());
-        let Some(first) = folders.next() else { return self.open() };
-        let mut options = Options { workspace: Some(first), nowhere: None, ..self.options.clone() };
-        options.add_dirs.extend(folders);
+        let real = roots.into_iter().filter_map(|r| r.canonicalize().ok());
+        let folders: Vec<PathBuf> = real.filter(|r| unfit(env, r).is_none()).take(FOLDERS).collect();
+        let Some((first, rest)) = folders.split_first() else { return self.open() };
+        let mut rooted = self.rooted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, runtime)) = rooted.iter().find(|(named, _)| *named == folders) {
+            return Ok(runtime.clone());
+        }
+        if rooted.len() >= MOVES {
+            let why = format!("the client has named {MOVES} different folders; restart it to work in another");
+            return Err(ConfigurationError::new(why).into());
+        }
+        let mut options = Options { workspace: Some(first.clone()), nowhere: None, ..self.options.clone() };
+        options.add_dirs.extend_from_slice(rest);
         let runtime = Setup::load(options)?.runtime()?;
-        self.rooted.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.clone());
+        rooted.push((folders, runtime.clone()));
         Ok(runtime)
     }
 
     async fn shutdown(&self, grace: Duration) {
         let base = self.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rooted = std::mem::take(&mut *self.rooted.lock().unwrap_or_else(PoisonError::into_inner));
-        for runtime in base.into_iter().chain(rooted) {
+        for runtime in base.into_iter().chain(rooted.into_iter().map(|(_, runtime)| runtime)) {
             runtime.shutdown(grace).await;
         }
     }

@@ -191,7 +191,7 @@ impl Setup {
     #[cfg(feature = "local")]
     #[must_use]
     pub fn weights(&self) -> crate::local::Weights {
-        crate::local::weights(&self.place.home, &self.options.env)
+        crate::local::weights(&self.place.home, &self.options.env).tuned(self.settings.config.local.into())
     }
 
     /// The choice of the flags, else of the profile; the registry knows the rest.

@@ -101,7 +101,7 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Do one task without asking questions
     Run(RunArgs),
-    /// Serve the HTTP API
+    /// Serve the HTTP API, and run workflows on their schedules
     Serve(ServeArgs),
     /// Serve MCP clients, or manage MCP servers
     Mcp(McpArgs),

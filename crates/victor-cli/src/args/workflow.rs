@@ -63,6 +63,15 @@ pub(crate) enum WorkflowCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// The workflows on a schedule: when each is due next, and what came of its last time
+    Schedules {
+        /// With --json: how many of the last times of each
+        #[arg(long, value_name = "N", default_value_t = 20, requires = "json")]
+        last: usize,
+        /// How it is printed.
+        #[command(flatten)]
+        format: Format,
+    },
     /// Draw a workflow
     Graph {
         /// Which.

@@ -9,6 +9,7 @@ use victor::mcp::Servers;
 use victor::runtime::Runtime;
 
 use super::slash::COMMANDS;
+use crate::terminal::{harmless, harmless_line};
 
 /// Suggestions at most.
 const LIMIT: usize = 200;
@@ -49,7 +50,7 @@ impl Completions {
         let named = known.into_iter().flat_map(|(server, prompts, _)| {
             prompts.into_iter().map(move |p| (format!("/{server}:{}", p.name), p.description))
         });
-        let fitting = named.filter(|(name, _)| name.starts_with(before)).take(LIMIT);
+        let fitting = named.filter(|(name, _)| name.starts_with(before) && is_plain(name)).take(LIMIT);
         fitting.map(|(name, about)| suggestion(name, about, span, true)).collect()
     }
 
@@ -61,7 +62,7 @@ impl Completions {
         let (_, prompts, _) = known.into_iter().find(|(s, ..)| s == server)?;
         let prompt = prompts.into_iter().find(|p| p.name == name)?;
         let start = before.rfind(char::is_whitespace)? + 1;
-        let open = |a: &str| a.starts_with(&before[start..]) && !given.contains(&format!("{a}="));
+        let open = |a: &str| is_plain(a) && a.starts_with(&before[start..]) && !given.contains(&format!("{a}="));
         let fitting = prompt.arguments.into_iter().filter(|a| open(&a.name));
         let span = Span::new(start, before.len());
         Some(fitting.map(|a| suggestion(format!("{}=", a.name), a.description, span, false)).collect())
@@ -72,7 +73,7 @@ impl Completions {
         let named = known.into_iter().flat_map(|(server, _, resources)| {
             resources.into_iter().map(move |r| (format!("{server}:{}", r.uri), r.name))
         });
-        let fitting = named.filter(|(uri, _)| uri.starts_with(typed) && !uri.contains(char::is_whitespace));
+        let fitting = named.filter(|(uri, _)| uri.starts_with(typed) && is_plain(uri));
         fitting.take(LIMIT).map(|(uri, name)| suggestion(uri, Some(name), Span::new(start, end), true)).collect()
     }
 
@@ -84,7 +85,7 @@ impl Completions {
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
                 let hidden = name.starts_with('.') && !begun.starts_with('.');
-                if hidden || !name.starts_with(begun) || name.contains(char::is_whitespace) {
+                if hidden || !name.starts_with(begun) || !is_plain(&name) {
                     return None;
                 }
                 let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
@@ -110,7 +111,13 @@ fn commands(before: &str) -> Vec<Suggestion> {
     fitting.map(|c| suggestion(c.name.to_owned(), Some(c.about.to_owned()), Span::new(0, before.len()), true)).collect()
 }
 
+/// Whether a name can be typed as one word, and shown: servers and files bear names that steer terminals too.
+fn is_plain(name: &str) -> bool {
+    !name.contains(char::is_whitespace) && harmless(name) == name
+}
+
 fn suggestion(value: String, description: Option<String>, span: Span, append_whitespace: bool) -> Suggestion {
+    let description = description.map(|text| harmless_line(&text));
     Suggestion { value, description, span, append_whitespace, ..Suggestion::default() }
 }
 
@@ -133,5 +140,7 @@ mod tests {
         assert_eq!(values(&completions, "look at @"), ["src/"]);
         assert_eq!(values(&completions, "look at @src/m"), ["src/main.rs"]);
         assert!(values(&completions, "look at src").is_empty());
+        fs::write(dir.path().join("a\u{1b}[2J"), "").unwrap();
+        assert!(values(&completions, "look at @a").is_empty(), "a name that steers the terminal");
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn lines(app: &App, statuses: &[Status]) -> Vec<String> {
     for status in statuses {
         let reason = status.state.reason().map(ToOwned::to_owned);
         for said in reason.iter().chain(&status.problems) {
-            lines.push(format!("{}: {}", status.name, harmless_line(said)));
+            lines.push(harmless_line(&format!("{}: {said}", status.name)));
         }
     }
     lines

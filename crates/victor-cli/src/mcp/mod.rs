@@ -8,6 +8,7 @@ mod login;
 mod remove;
 mod serve;
 mod test;
+mod wire;
 
 pub(crate) use list::lines;
 

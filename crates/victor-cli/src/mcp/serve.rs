@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::fs::File;
 use tokio::signal::unix::{SignalKind, signal};
 use victor::config::Level;
 use victor::http::{HttpDoor, Serves};
@@ -13,6 +14,8 @@ use victor::server::{Exposure, ServeFlags, Serving};
 use crate::app::App;
 use crate::args::{AgentFlags, McpServe};
 use crate::exit::{Exit, Failure};
+
+use super::wire::Wire;
 
 /// How long what still runs may take to settle when the client is gone.
 const GRACE: Duration = Duration::from_millis(100);
@@ -32,6 +35,8 @@ pub(crate) fn serve(app: &App, args: McpServe) -> Result<Exit, Failure> {
     let questions = if args.call.yes { Questions::Yes } else { Questions::Client };
     let tools = args.tools.clone();
     let http = args.http;
+    // Before anything else could write.
+    let wire = if http.is_none() { Some(Wire::take().map_err(|e| no_wire(&e))?) } else { None };
     let roots = if http.is_some() { Roots::Ignored } else { Roots::Taken };
     let mut host = McpHost::new(app.options(&flags(args)), roots)?;
     if let Some(level) = given {
@@ -43,9 +48,10 @@ pub(crate) fn serve(app: &App, args: McpServe) -> Result<Exit, Failure> {
     let door = mcp_server::door(Arc::clone(&host) as _, &app.env, questions, tools.as_deref())?;
     crate::to_end(crate::threads()?, async {
         app.tell(&mcp_server::strangers(&door).await?);
-        match http {
-            None => Box::pin(stdio(host, door)).await,
-            Some(address) => over_http(&host, &door, address).await,
+        match (wire, http) {
+            (Some(wire), _) => Box::pin(stdio(wire, host, door)).await,
+            (None, Some(address)) => over_http(&host, &door, address).await,
+            (None, None) => Ok(Exit::Done),
         }
     })
 }
@@ -76,11 +82,15 @@ async fn over_http(host: &McpHost, door: &McpServer, address: SocketAddr) -> Res
     exit
 }
 
-async fn stdio(host: Arc<McpHost>, door: McpServer) -> Result<Exit, Failure> {
+fn no_wire(error: &std::io::Error) -> Failure {
+    Failure::failed(format!("standard input and output cannot be set aside for the protocol: {error}"))
+}
+
+async fn stdio(wire: Wire, host: Arc<McpHost>, door: McpServer) -> Result<Exit, Failure> {
     let failed = |e| Failure::failed(format!("signals cannot be waited for: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let serving = door.serve(tokio::io::stdin(), tokio::io::stdout());
+    let serving = door.serve(File::from_std(wire.read), File::from_std(wire.write));
     let exit = tokio::select! {
         () = serving => Exit::Done,
         _ = terminate.recv() => Exit::Done,

@@ -6,6 +6,7 @@ mod input;
 mod lines;
 mod run;
 mod runs;
+mod schedules;
 mod show;
 
 use victor::WorkflowFolders;
@@ -32,6 +33,7 @@ pub(crate) fn workflow(app: &App, command: WorkflowCommand) -> Result<Exit, Fail
         WorkflowCommand::Status { id: None, format } => to_end(single()?, runs::list(app, false, 20, format)),
         WorkflowCommand::Status { id: Some(id), format } => to_end(single()?, runs::status(app, &id, format)),
         WorkflowCommand::Cancel { id, format } => to_end(single()?, runs::cancel(app, &id, format)),
+        WorkflowCommand::Schedules { last, format } => to_end(single()?, schedules::list(app, last, format)),
         WorkflowCommand::Show { which, format } => show::show(app, &which, format),
         WorkflowCommand::Graph { which, format, json } => show::graph(app, &which, format, json),
     }

@@ -250,7 +250,7 @@ fn told(
 fn exit(code: &str) -> Exit {
     match code {
         ABORTED | "PERMISSION_DENIED" | "DENIED" => Exit::Denied,
-        "LIMIT" | "LIMIT_REACHED" => Exit::Limit,
+        "LIMIT_EXCEEDED" => Exit::Limit,
         "PROVIDER_NOT_CONFIGURED" | "PROVIDER_NOT_FOUND" | "MODEL_NOT_FOUND" => Exit::Configuration,
         _ => Exit::Failed,
     }

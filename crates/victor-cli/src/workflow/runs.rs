@@ -40,12 +40,8 @@ pub(super) async fn find(workflows: &Workflows, text: &str) -> Result<RunId, Fai
 pub(super) async fn list(app: &App, all: bool, limit: usize, format: Format) -> Result<Exit, Failure> {
     let runtime = app.runtime()?;
     let here = runtime.workspace().root.to_string_lossy().into_owned();
-    let most = if all { limit } else { SEARCHED };
-    let mut found = Workflows::of(&runtime).list(&JournalFilter { limit: most, ..JournalFilter::default() }).await?;
-    if !all {
-        found.retain(|run| run.workspace.as_deref() == Some(&*here));
-        found.truncate(limit);
-    }
+    let filter = JournalFilter { workspace: (!all).then_some(here), limit, ..JournalFilter::default() };
+    let found = Workflows::of(&runtime).list(&filter).await?;
     if format.json {
         json(&json!({ "runs": found }))?;
         return Ok(Exit::Done);

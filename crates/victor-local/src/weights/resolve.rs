@@ -10,11 +10,12 @@ use victor_core::request::CallCx;
 use victor_core::usage::Price;
 
 use super::error::WeightsError;
+use super::fetch::checksum;
 use super::progress::{Progress, Silent};
-use super::pull::checksum;
 use super::record::{Record, modified};
 use super::{Entry, State, Weights};
 use crate::resolver::{Installed, Resolver};
+use crate::tuning::Tuning;
 
 impl Weights {
     /// The installed model of this name. Its file is read whole only when its size or time is not the one recorded.
@@ -79,17 +80,17 @@ impl Resolver for Weights {
             _ => ProviderErrorKind::NotConfigured,
         };
         let record = self.resolved(&name).await.map_err(|e| ProviderError::new(kind(&e), "local", e.to_string()))?;
-        Ok(Installed::new(record.name, record.path))
+        Ok(Installed::tuned(record.name, record.path, self.tuning))
     }
 
     fn models(&self) -> Vec<ModelInfo> {
-        self.entries().iter().map(info).collect()
+        self.entries().iter().map(|entry| info(entry, self.tuning)).collect()
     }
 }
 
 /// What a door shows of a model, under the engine's own limits.
-fn info(entry: &Entry) -> ModelInfo {
-    let limits = Installed::new(entry.name.as_str(), "");
+fn info(entry: &Entry, tuning: Tuning) -> ModelInfo {
+    let limits = Installed::tuned(entry.name.as_str(), "", tuning);
     ModelInfo {
         id: entry.name.clone(),
         provider: "local".to_owned(),

@@ -16,7 +16,7 @@ use victor_core::message::Message;
 use victor_core::provider::{ChunkStream, ModelInfo, Provider as _};
 use victor_core::request::{CallCx, Params, Request, ToolChoice};
 use victor_core::tool::{Effects, ToolSpec};
-use victor_local::{Installed, LocalProvider, Resolver, Sampling};
+use victor_local::{Installed, LocalProvider, Resolver, Sampling, Tuning};
 
 use crate::tiny::{self, Kind};
 
@@ -56,6 +56,15 @@ impl Local {
         let path = folder.path().join("tiny.gguf");
         tiny::write(&path, kind, dtype);
         let installed = Installed { sampling: Some(sampling), ..Installed::new("tiny", path) };
+        Self { provider: LocalProvider::new(Arc::new(One(installed))), _folder: Some(folder) }
+    }
+
+    /// A tiny model as its family likes it, under a user's settings.
+    pub(crate) fn tuned(kind: Kind, tuning: Tuning) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiny.gguf");
+        tiny::write(&path, kind, GgmlDType::Q8_0);
+        let installed = Installed::tuned("tiny", path, tuning);
         Self { provider: LocalProvider::new(Arc::new(One(installed))), _folder: Some(folder) }
     }
 

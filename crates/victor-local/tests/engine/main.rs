@@ -7,3 +7,4 @@ mod choice;
 mod real;
 mod tiny;
 mod tools;
+mod tuned;

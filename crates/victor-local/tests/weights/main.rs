@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod fetched;
+mod indexed;
 mod installed;
 mod packaged;
 mod server;

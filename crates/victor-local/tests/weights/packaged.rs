@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 
 use crate::world::{Scripted, World, hugging_face, model, package};
 
-const FINE: Ended = Ended { success: true, said: String::new() };
+const FINE: Ended = Ended { success: true, said: String::new(), printed: String::new() };
 
 fn after(call: &Call, flag: &str) -> PathBuf {
     let at = call.args.iter().position(|arg| arg == flag).unwrap();
@@ -17,7 +17,7 @@ fn after(call: &Call, flag: &str) -> PathBuf {
 }
 
 fn failed(said: &str) -> io::Result<Ended> {
-    Ok(Ended { success: false, said: said.to_owned() })
+    Ok(Ended { success: false, said: said.to_owned(), printed: String::new() })
 }
 
 /// What `pip download` does.

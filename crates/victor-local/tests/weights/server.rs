@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
     pub(crate) content: Vec<u8>,
+    /// What paths that end with a `/` give; `None` for the content too.
+    pub(crate) page: Option<String>,
     pub(crate) tag: String,
     /// The next answer ends after so many bytes of the body.
     pub(crate) cut: Option<usize>,
@@ -38,6 +40,7 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let manner = Manner {
             content,
+            page: None,
             tag: "\"one\"".to_owned(),
             cut: None,
             ranges: true,
@@ -88,6 +91,10 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
             stream,
             "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
+    }
+    if let Some(page) = manner.page.as_ref().filter(|_| path.ends_with('/')) {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", page.len());
+        return stream.write_all(&[head.as_bytes(), page.as_bytes()].concat());
     }
     shared.ranges.lock().unwrap().push(header("range"));
     if manner.status != 200 {

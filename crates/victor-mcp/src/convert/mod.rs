@@ -9,6 +9,8 @@ use rmcp::model::{
     CallToolResult, ContentBlock, JsonObject, Prompt, PromptArgument, PromptMessage, Resource, ResourceContents,
     ResourceTemplate, Role, Tool, ToolAnnotations,
 };
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use victor_core::message::{Block, Media, MediaSource, Message, Role as Speaker};
 use victor_core::resource::{Body, Contents, SourceError};
@@ -23,6 +25,15 @@ pub(crate) fn tool(spec: &ToolSpec) -> Tool {
         None => tool,
     };
     tool.with_annotations(annotations(spec.effects))
+}
+
+/// The schema of what a tool of the door answers: what may be left out of an answer is not demanded of it.
+pub(crate) fn answer_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| {
+        s.inline_subschemas = true;
+        s.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<T>().into()
 }
 
 fn object(schema: &Value) -> Arc<JsonObject> {

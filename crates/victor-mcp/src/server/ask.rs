@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rmcp::ServiceError;
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, InputRequest,
     InputRequiredResult,
@@ -139,8 +140,9 @@ impl Approver for Desk {
 
 /// What a question is recognised by when its call is made again.
 pub(crate) fn digest(request: &ApprovalRequest) -> String {
-    let ApprovalRequest { tool, arguments, effects, keys, leaves_sandbox, .. } = request;
-    let text = json!([tool, arguments, effects, keys, leaves_sandbox]).to_string();
+    let ApprovalRequest { tool, arguments, effects, keys, leaves_sandbox, preview, .. } = request;
+    // What was shown belongs to it: an edit of a file that has changed since is another question.
+    let text = json!([tool, arguments, effects, keys, leaves_sandbox, preview]).to_string();
     BlobId::of(text.as_bytes()).0
 }
 
@@ -173,9 +175,7 @@ pub(crate) async fn put(call: &Call<'_>, matter: &Matter) -> Outcome {
 
 /// Has the person answer what a workflow asks; nothing where they do not.
 pub(crate) async fn elicit_answer(call: &Call<'_>, question: &Question) -> Option<Value> {
-    let timeout = call.session.door.config.question_timeout;
-    let asking = call.cx.peer.create_elicitation_with_timeout(person_form(question), Some(timeout));
-    answer(&call.cx.ct.run_until_cancelled(asking).await?.ok()?)
+    answer(&fill_in(call, person_form(question)).await?.ok()?)
 }
 
 /// The question as a form with one field.
@@ -199,13 +199,18 @@ pub(crate) fn answer(result: &ElicitResult) -> Option<Value> {
 }
 
 async fn elicit(call: &Call<'_>, params: ElicitRequestParams, request: &ApprovalRequest) -> Decision {
-    let timeout = call.session.door.config.question_timeout;
-    let asking = call.cx.peer.create_elicitation_with_timeout(params, Some(timeout));
-    match call.cx.ct.run_until_cancelled(asking).await {
+    match fill_in(call, params).await {
         None => Decision::Deny { reason: "the request was cancelled".to_owned() },
         Some(Ok(result)) => decision(&result, may_last(call, request)),
         Some(Err(e)) => Decision::Deny { reason: format!("{}; the client could not ask: {e}", request.reason) },
     }
+}
+
+/// Has the client's person fill in a form; `None` if nobody waits any more.
+pub(crate) async fn fill_in(call: &Call<'_>, form: ElicitRequestParams) -> Option<Result<ElicitResult, ServiceError>> {
+    let timeout = call.session.door.config.question_timeout;
+    let asking = call.cx.peer.create_elicitation_with_timeout(form, Some(timeout));
+    call.waiting(asking, "a question waits for its answer").await
 }
 
 /// An answer that asks for input, with what the client has to bring back.

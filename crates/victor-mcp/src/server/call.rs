@@ -11,6 +11,7 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use serde_json::Value;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use victor_core::token::Principal;
 
 use super::session::Session;
@@ -61,6 +62,29 @@ impl<'a> Call<'a> {
     pub(crate) fn principal(&self) -> Principal {
         let parts = self.cx.extensions.get::<Parts>();
         parts.and_then(|p| p.extensions.get::<Principal>()).cloned().unwrap_or_else(Principal::local)
+    }
+
+    /// When a call under way says that it lives.
+    pub(crate) fn heartbeat(&self) -> Interval {
+        let every = self.session.door.config.heartbeat;
+        let mut heartbeat = interval_at(Instant::now() + every, every);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat
+    }
+
+    /// Waits for the client's answer. Whoever waits for the call hears meanwhile that it lives; `None` if nobody does any
+    /// more.
+    pub(crate) async fn waiting<T>(&self, answer: impl Future<Output = T>, what: &str) -> Option<T> {
+        let mut answer = std::pin::pin!(answer);
+        let mut heartbeat = self.heartbeat();
+        loop {
+            tokio::select! {
+                answer = &mut answer => return Some(answer),
+                () = self.cx.ct.cancelled() => return None,
+                () = self.session.closing.cancelled() => return None,
+                _ = heartbeat.tick() => self.progress(what).await,
+            }
+        }
     }
 
     pub(crate) fn progress_token(&self) -> Option<ProgressToken> {

@@ -88,6 +88,12 @@ impl ToolFilter {
         self
     }
 
+    /// Whether a tool is taken out, whatever the lists say.
+    #[must_use]
+    pub fn hides(&self, name: &str) -> bool {
+        self.hidden.iter().any(|h| h == name)
+    }
+
     /// Whether no list narrows it.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -97,8 +103,7 @@ impl ToolFilter {
     /// Whether it offers a tool of this name and category.
     #[must_use]
     pub fn admits(&self, name: &str, category: &str) -> bool {
-        let hidden = self.hidden.iter().any(|h| h == name);
-        !hidden
+        !self.hides(name)
             && self.lists.iter().all(|list| list.iter().any(|(_, glob)| glob.is_match(name) || glob.is_match(category)))
     }
 

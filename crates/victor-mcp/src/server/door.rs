@@ -8,8 +8,11 @@ use rmcp::model::{Implementation, ServerCapabilities, ServerConfig, Tool};
 use rmcp::model::{RequestStateCodec, SealOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use victor_core::agent::DryRun;
+use victor_core::blob::BlobId;
 use victor_core::error::{VictorError, nearest};
 use victor_core::runtime::Runtime;
 use victor_core::token::Principal;
@@ -24,6 +27,12 @@ use crate::convert;
 
 /// How long an answer to a question may take to come back.
 const STATE_LIFE: Duration = Duration::from_mins(10);
+/// Sessions over HTTP at the same time at most, with the requests that belong to none.
+const PLACES: usize = 1024;
+/// Hexadecimal digits of the seal of a session's id.
+const SEAL: usize = 32;
+/// Resources that all clients together may watch.
+pub(crate) const WATCHES: usize = 4096;
 
 /// What all clients share.
 pub(crate) struct Door {
@@ -37,6 +46,10 @@ pub(crate) struct Door {
     pub(crate) closing: CancellationToken,
     /// Ends what only waits for something to happen.
     pub(crate) quiet: CancellationToken,
+    /// Places of clients over HTTP.
+    pub(crate) places: Arc<Semaphore>,
+    /// Places of watched resources, of all clients together.
+    pub(crate) watches: Arc<Semaphore>,
     seals: OnceLock<RequestStateCodec>,
     key: [u8; 32],
 }
@@ -61,6 +74,8 @@ impl Door {
             runs,
             closing,
             quiet,
+            places: Arc::new(Semaphore::new(PLACES)),
+            watches: Arc::new(Semaphore::new(WATCHES)),
             seals: OnceLock::new(),
             key,
         }
@@ -130,6 +145,20 @@ impl Door {
     pub(crate) fn open<T: DeserializeOwned>(&self, sealed: &str, principal: &Principal) -> Result<T, ErrorData> {
         let opened = self.codec().open_json_with(sealed, principal.owner.as_bytes());
         opened.map_err(|_| ErrorData::invalid_params("requestState is not one of this server, or is too old", None))
+    }
+
+    /// A session's id as its owner is told it.
+    pub(crate) fn session_for(&self, id: &str, principal: &Principal) -> String {
+        let seal = BlobId::of(json!([self.key, &*principal.owner, id]).to_string().as_bytes()).0;
+        format!("{id}.{}", seal.get(..SEAL).unwrap_or_default())
+    }
+
+    /// The session's own id, if it was told to this caller.
+    pub(crate) fn session_of<'a>(&self, told: &'a str, principal: &Principal) -> Option<&'a str> {
+        let (id, _) = told.rsplit_once('.')?;
+        // By their digests: how long it takes says nothing of the seal.
+        let digest = |text: &str| BlobId::of(text.as_bytes());
+        (digest(told) == digest(&self.session_for(id, principal))).then_some(id)
     }
 
     fn codec(&self) -> &RequestStateCodec {

@@ -17,6 +17,11 @@ pub trait Host: Send + Sync + 'static {
     /// The configuration is wrong, or a part of it cannot be opened.
     async fn runtime(&self) -> Result<Runtime, VictorError>;
 
+    /// Whether somebody chose a provider or a model, so that a client's own cannot stand in where none is there.
+    fn has_choice(&self) -> bool {
+        false
+    }
+
     /// Whether the folders that a client names count.
     fn takes_roots(&self) -> bool {
         false

@@ -1,12 +1,15 @@
 //! The door over HTTP: Streamable HTTP at `/mcp`, and the older SSE transport at `/sse`. Who may call is found out by
 //! whoever serves the router.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 
+use super::binding;
 use super::door::Door;
 use super::session::{Link, Session};
 use super::sse;
@@ -34,9 +37,14 @@ pub(crate) fn router(door: &Arc<Door>) -> Router {
         Guard::Outside => config.disable_allowed_hosts().disable_allowed_origins(),
     };
     let served = Arc::clone(door);
-    let session = move || Ok(Session::new(Arc::clone(&served), Link::Http));
+    let session = move || {
+        let place = Arc::clone(&served.places).try_acquire_owned();
+        let place = place.map_err(|_| io::Error::other("there are too many clients; come back later"))?;
+        Ok(Session::new(Arc::clone(&served), Link::Http).at(place))
+    };
     let service = StreamableHttpService::new(session, Arc::<LocalSessionManager>::default(), config);
-    let router = Router::new().route_service("/mcp", service);
+    let bound = from_fn_with_state(Arc::clone(door), binding::bind);
+    let router = Router::new().route_service("/mcp", service).layer(bound);
     match door.config.guard {
         Guard::Loopback => router,
         Guard::Outside => router.merge(sse::router(door)),

@@ -3,6 +3,7 @@
 #![expect(deprecated, reason = "older clients know roots, logging and sampling, which the newest revision gives up")]
 
 mod ask;
+mod binding;
 #[cfg_attr(not(feature = "conformance"), expect(unreachable_pub, reason = "the fixtures of the suite are made of it"))]
 mod call;
 mod config;
@@ -11,6 +12,7 @@ mod host;
 mod http;
 mod lists;
 mod runs;
+mod sampling;
 mod session;
 mod sse;
 mod stdio;
@@ -66,7 +68,7 @@ impl McpServer {
         Self { door: Arc::new(door) }
     }
 
-    /// All tools that there are, offered or not: name and category.
+    /// All tools that can be offered, whatever the lists say: name and category.
     ///
     /// # Errors
     /// The runtime cannot be opened.
@@ -75,6 +77,7 @@ impl McpServer {
         let specs = runtime.own_tool_set().await.specs();
         let mut all: Vec<_> = specs.iter().map(|s| (s.name.clone(), s.category.clone())).collect();
         all.extend(self.door.own.iter().map(|t| (t.tool().name.to_string(), t.category().to_owned())));
+        all.retain(|(name, _)| !self.door.config.tools.hides(name));
         Ok(all)
     }
 

@@ -14,7 +14,7 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use victor_core::permission::Grants;
 use victor_core::runtime::Runtime;
@@ -66,6 +66,8 @@ pub(crate) struct Session {
     level: Held<Option<LoggingLevel>>,
     pub(crate) grants: Held<Grants>,
     pub(crate) watched: Held<HashMap<String, DropGuard>>,
+    /// Its place among the clients over HTTP.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Session {
@@ -78,7 +80,13 @@ impl Session {
             level: Held::default(),
             grants: Held::default(),
             watched: Held::default(),
+            _place: None,
         }
+    }
+
+    /// The same, with its place among all clients for as long as it lives.
+    pub(crate) fn at(self, place: OwnedSemaphorePermit) -> Self {
+        Self { _place: Some(place), ..self }
     }
 
     pub(crate) fn log_level(&self) -> Option<LoggingLevel> {
@@ -220,12 +228,13 @@ impl ServerHandler for Session {
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         let uris = requested.resource_subscriptions.clone().unwrap_or_default();
-        Some(uris.into_iter().fold(SubscriptionFilter::builder(), |b, uri| b.resource_subscription(uri)).build())
+        let uris = uris.into_iter().take(watch::WATCHED);
+        Some(uris.fold(SubscriptionFilter::builder(), |b, uri| b.resource_subscription(uri)).build())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let runtime = self.runtime(context.request_context()).await?;
-        watch::listen(&runtime, &context).await
+        watch::listen(&self.door, &runtime, &context).await
     }
 
     async fn get_task(

@@ -7,7 +7,6 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, LoggingLevel};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use victor_core::agent::DryRun;
 use victor_core::error::ToolError;
@@ -146,10 +145,8 @@ impl Follow<'_> {
         mut questions: mpsc::Receiver<Asked>,
         mut progress: mpsc::Receiver<String>,
     ) -> Ended {
-        let (call, every) = (self.call, self.call.session.door.config.heartbeat);
-        let mut heartbeat = interval(every);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.reset();
+        let call = self.call;
+        let mut heartbeat = call.heartbeat();
         let mut work = Box::pin(work);
         loop {
             tokio::select! {

@@ -12,7 +12,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 use victor_core::id::RunId;
 use victor_core::journal::RunStatus;
 use victor_core::permission::{AllowAll, Approver};
@@ -90,7 +89,7 @@ impl RunWorkflow {
         let about = "Runs one of the workspace's workflows: agents, tools, conditions and people in a fixed order, saved \
                      at each step.";
         let spec = ToolSpec::new(RUN, about, CATEGORY, parameters_of::<RunArgs>(), Effects::AGENT);
-        Self(spec.output(Some(parameters_of::<Report>())))
+        Self(spec.output(Some(convert::answer_of::<Report>())))
     }
 }
 
@@ -98,7 +97,7 @@ impl WorkflowStatus {
     pub(crate) fn new() -> Self {
         let about = "Tells how a run of `run_workflow` stands, and can end it.";
         let spec = ToolSpec::new("workflow_status", about, CATEGORY, parameters_of::<StatusArgs>(), Effects::AGENT);
-        Self(spec.output(Some(parameters_of::<Report>())))
+        Self(spec.output(Some(convert::answer_of::<Report>())))
     }
 }
 
@@ -291,9 +290,7 @@ impl Counter<'_> {
         mut questions: mpsc::Receiver<Asked>,
     ) -> Option<Result<WorkflowOutcome, WorkflowError>> {
         let session = self.call.session;
-        let mut heartbeat = interval(session.door.config.heartbeat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.reset();
+        let mut heartbeat = self.call.heartbeat();
         let mut deadline = std::pin::pin!(over(self.wait));
         let gone = async {
             tokio::select! {

@@ -1,10 +1,11 @@
 //! A frame: one graph being worked through, step by step. All pieces of work of a step read the same state; what they
-//! change is put together in their order when the last of them is done.
+//! change is put together in their order when the last of them is done. Branches that go on by themselves are a piece
+//! of work of the step, and have a frame of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use victor_core::id::Timestamp;
 
@@ -23,7 +24,7 @@ const NOWHERE: &str = "?";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frame {
     /// Bound when it is made or read back.
-    #[serde(skip)]
+    #[serde(default)]
     pub(crate) graph: Bound,
     #[serde(skip)]
     pub(crate) path: Arc<[String]>,
@@ -40,6 +41,9 @@ pub(crate) struct Frame {
     pub(crate) tasks: Vec<Task>,
     /// Pieces of work of the step that are not done.
     pub(crate) open: u32,
+    /// How many of them are there of each node, without those that have a frame of their own.
+    #[serde(skip)]
+    pub(crate) busy: Vec<u32>,
     /// Paths that came to their end.
     pub(crate) ends: u32,
     /// How often each node ran.
@@ -49,11 +53,53 @@ pub(crate) struct Frame {
     pub(crate) arrived: BTreeMap<u32, Arrived>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) changes: Vec<(String, Value)>,
+    /// Bytes of what pieces of work of the step have changed, about.
+    #[serde(default)]
+    pub(crate) pending: usize,
+    /// For branches that go on by themselves, a part of the frame above: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<Lane>,
 }
 
-/// The graph of a frame: bound to it while it is in memory.
-#[derive(Clone, Default)]
-pub(crate) struct Bound(pub(crate) Option<Workflow>);
+/// Branches that go on by themselves in a frame of their own, until they meet others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    /// The nodes that run here, in order.
+    pub(crate) only: Vec<u32>,
+    /// Where its paths have come to that do not run here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exits: Vec<Hop>,
+}
+
+/// The graph of a frame: bound to it while it is in memory. Written down it is the names of its nodes.
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "Vec<String>")]
+pub(crate) struct Bound {
+    pub(crate) graph: Option<Workflow>,
+    /// The nodes of the graph that it is to be bound to.
+    pub(crate) names: Vec<String>,
+}
+
+impl Bound {
+    pub(crate) fn new(graph: Workflow) -> Self {
+        Self { graph: Some(graph), names: Vec::new() }
+    }
+}
+
+impl From<Vec<String>> for Bound {
+    fn from(names: Vec<String>) -> Self {
+        Self { graph: None, names }
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match &self.graph {
+            Some(graph) => s.collect_seq(graph.0.nodes.iter().map(|spec| &*spec.name)),
+            None => s.collect_seq(&self.names),
+        }
+    }
+}
 
 impl PartialEq for Bound {
     fn eq(&self, _: &Self) -> bool {
@@ -126,6 +172,8 @@ pub(crate) enum At {
         #[serde(with = "micros::option")]
         deadline: Option<Timestamp>,
     },
+    /// It stands for branches that go on by themselves.
+    Lane { frame: u32 },
     /// It is a subgraph that was done, which is to be recorded.
     Closed {
         changes: Vec<(String, Value)>,
@@ -152,12 +200,20 @@ impl At {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Lost)
     }
+
+    /// Whether it works or waits, and not in a frame of its own.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.is_over() && !matches!(self, Self::Inside { .. } | Self::Lane { .. })
+    }
 }
 
 /// Where a path goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Hop {
     pub(crate) node: u32,
+    /// The node that it comes from, where that is not the task's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<Value>,
 }
@@ -174,7 +230,7 @@ impl Frame {
     pub(crate) fn new(workflow: &Workflow, parent: Option<TaskId>, path: Arc<[String]>, state: Arc<Value>) -> Self {
         let size = weight(&state);
         Self {
-            graph: Bound(Some(workflow.clone())),
+            graph: Bound::new(workflow.clone()),
             path,
             parent,
             join: Join::All,
@@ -184,15 +240,39 @@ impl Frame {
             step: 0,
             tasks: Vec::new(),
             open: 0,
+            busy: vec![0; workflow.0.nodes.len()],
             ends: 0,
             counts: vec![0; workflow.0.nodes.len()],
             arrived: BTreeMap::new(),
             changes: Vec::new(),
+            pending: 0,
+            lane: None,
+        }
+    }
+
+    /// Says where a piece of work stands now.
+    pub(crate) fn put(&mut self, slot: u32, at: At) {
+        let Some(task) = self.tasks.get_mut(slot as usize) else { return };
+        let (was, is) = (u32::from(task.at.is_busy()), u32::from(at.is_busy()));
+        task.at = at;
+        if let Some(busy) = self.busy.get_mut(task.node as usize) {
+            *busy = (*busy + is).saturating_sub(was);
+        }
+    }
+
+    /// Counts anew which nodes work.
+    pub(crate) fn count_busy(&mut self) {
+        self.busy.clear();
+        self.busy.resize(self.counts.len(), 0);
+        for task in self.tasks.iter().filter(|task| task.at.is_busy()) {
+            if let Some(busy) = self.busy.get_mut(task.node as usize) {
+                *busy += 1;
+            }
         }
     }
 
     pub(crate) fn graph(&self) -> Option<&Arc<Graph>> {
-        self.graph.0.as_ref().map(|w| &w.0)
+        self.graph.graph.as_ref().map(|w| &w.0)
     }
 
     pub(crate) fn node_name(&self, node: u32) -> Arc<str> {
@@ -214,7 +294,7 @@ impl Frame {
     /// A limit is reached.
     pub(crate) fn begin(&mut self) -> Result<(), NodeError> {
         let Some(graph) = self.graph().cloned() else { return Ok(()) };
-        self.schedule(&graph, graph.entries.iter().map(|n| Hop { node: *n, input: None }).collect())
+        self.schedule(&graph, graph.entries.iter().map(|n| Hop { node: *n, from: None, input: None }).collect())
     }
 
     /// Puts together what the step's pieces of work have changed, and makes the next step.
@@ -225,11 +305,17 @@ impl Frame {
         let Some(graph) = self.graph().cloned() else { return Ok(Stepped::Over) };
         let tasks = std::mem::take(&mut self.tasks);
         let mut hops: Vec<(u32, Hop)> = Vec::new();
+        self.pending = 0;
         for task in tasks {
             if let At::Done { changes, next } = task.at {
                 self.put_all(&graph, changes)?;
-                hops.extend(next.into_iter().map(|hop| (task.node, hop)));
+                hops.extend(next.into_iter().map(|hop| (hop.from.unwrap_or(task.node), hop)));
             }
+        }
+        if let Some(lane) = &mut self.lane {
+            let (inside, outside) = hops.into_iter().partition(|(_, hop)| lane.only.binary_search(&hop.node).is_ok());
+            lane.exits.extend(Vec::into_iter(outside).map(|(from, hop)| Hop { from: Some(from), ..hop }));
+            hops = inside;
         }
         let next = self.gather(&graph, hops);
         if next.is_empty() {
@@ -266,7 +352,7 @@ impl Frame {
         graph: &Graph,
         changes: impl Iterator<Item = (&'a String, &'a Value)> + Clone,
     ) -> Result<(), NodeError> {
-        let more: usize = changes.clone().map(|(key, value)| key.len() + weight(value)).sum();
+        let more = self.pending + changes.clone().map(|(key, value)| key.len() + weight(value)).sum::<usize>();
         let most = graph.limits.max_state_bytes;
         if self.size + more <= most {
             return Ok(());
@@ -352,6 +438,7 @@ impl Frame {
             let (node, input) = (hop.node, hop.input);
             let (answers, kept, at) = (Vec::new(), None, At::Ready);
             self.tasks.push(Task { node, iteration, part, input, attempt: 1, answers, kept, at });
+            self.busy[node as usize] += 1;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use victor_core::agent::Failure;
 use victor_core::id::Timestamp;
 use victor_core::question::Reply;
 
@@ -82,6 +83,15 @@ impl Machine {
         let mut noted = Vec::new();
         if self.end.is_none() {
             self.note(Record::Cancelled, now, &mut noted);
+        }
+        noted
+    }
+
+    /// The run has used up what it may.
+    pub fn limited(&mut self, failure: Failure, now: Timestamp) -> Vec<Noted> {
+        let mut noted = Vec::new();
+        if self.end.is_none() {
+            self.note(Record::Limited { failure }, now, &mut noted);
         }
         noted
     }
@@ -282,6 +292,7 @@ fn began(task: &Task) -> Option<Timestamp> {
         At::Ready
         | At::Held
         | At::Delayed { .. }
+        | At::Lane { .. }
         | At::Broken { .. }
         | At::Waiting { .. }
         | At::Done { .. }

@@ -5,6 +5,8 @@
 mod enter;
 mod frame;
 mod inputs;
+mod lanes;
+mod rebind;
 mod replay;
 mod route;
 mod view;
@@ -99,6 +101,10 @@ struct Queues {
     timers: BTreeSet<(Timestamp, TaskId)>,
     running: u32,
     posed: BTreeSet<TaskId>,
+    /// Those that ask somebody; some of them may not any more.
+    waiting: BTreeSet<TaskId>,
+    /// Those that the run was paused before; some of them may not be held any more.
+    held: BTreeSet<TaskId>,
     /// Subgraphs that were entered and not told of yet.
     entered: Vec<Told>,
     /// How many nodes the graph has, those of its subgraphs among them.
@@ -123,7 +129,7 @@ impl Machine {
                 return Step::Ask(task, Box::new(question));
             }
         }
-        if self.queues.running > 0 || !self.queues.posed.is_empty() || self.has_delayed() {
+        if self.is_working() || !self.queues.posed.is_empty() {
             return Step::Wait(self.queues.timers.first().map(|(at, _)| *at));
         }
         if self.questions().next().is_some() || !self.paused().is_empty() {
@@ -192,7 +198,7 @@ impl Machine {
         }
     }
 
-    /// The workflow's state: that of its own graph, without what open steps have changed.
+    /// The workflow's state: that of its own graph, without what open steps have changed, and branches that have not met.
     #[must_use]
     pub fn state(&self) -> Arc<Value> {
         self.frames.get(&0).map(|f| Arc::clone(&f.state)).unwrap_or_default()
@@ -236,6 +242,8 @@ impl Machine {
         self.queues.ready.clear();
         self.queues.timers.clear();
         self.queues.asking.clear();
+        self.queues.waiting.clear();
+        self.queues.held.clear();
         self.queues.closing.clear();
     }
 
@@ -259,6 +267,7 @@ impl Machine {
                 | At::Held
                 | At::Delayed { .. }
                 | At::Inside { .. }
+                | At::Lane { .. }
                 | At::Closed { .. }
                 | At::Broken { .. }
                 | At::Done { .. }

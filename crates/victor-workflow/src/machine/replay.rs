@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use victor_core::id::{RunId, Timestamp};
 
-use crate::error::WorkflowError;
+use crate::error::{NodeError, WorkflowError};
 use crate::graph::Body;
 use crate::node::Answered;
 use crate::record::{Begun, Entry, Record, Then, failure_update};
+use crate::state::weight;
 use crate::task::TaskId;
 use crate::workflow::{Spec, Workflow};
 
-use super::frame::{At, Bound, Task};
+use super::frame::{At, Task};
 use super::inputs::changes_of;
 use super::{End, Machine, enter, later, route};
 
@@ -80,7 +81,7 @@ impl Machine {
     pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), Misfit> {
         if let Some((id, node)) = entry.what.task() {
             let fits = self.end.is_none() && self.spec(id).is_some_and(|spec| spec.name == *node);
-            let open = self.task(id).is_some_and(|task| !task.at.is_over());
+            let open = self.task(id).is_some_and(|task| !task.at.is_over() && !matches!(task.at, At::Lane { .. }));
             if !fits || !open {
                 let what = format!("{} of `{node}` ({id})", entry.what.kind());
                 return Err(Misfit { what });
@@ -114,8 +115,8 @@ impl Machine {
                     Then::Retry { at } => {
                         if let Some(task) = self.task_mut(*task) {
                             task.attempt = attempt + 1;
-                            task.at = At::Delayed { until: *at };
                         }
+                        self.put(*task, At::Delayed { until: *at });
                         self.queues.timers.insert((*at, *task));
                     }
                     Then::Go(sends) => {
@@ -137,16 +138,19 @@ impl Machine {
                     self.queues.timers.insert((at, *task));
                 }
                 self.queues.asking.push_back(*task);
+                self.queues.waiting.insert(*task);
             }
             Record::Answered { task, answer, .. } => self.take_answer(*task, answer),
             Record::Woken { task, .. } => self.enter(*task, entry.at),
             Record::Continued => self.release(entry.at),
             Record::Cancelled => self.finish(End::Cancelled),
+            Record::Limited { failure } => self.finish(End::Failed(failure.clone())),
         }
         Ok(())
     }
 
     fn take_answer(&mut self, id: TaskId, answer: &Answered) {
+        self.queues.waiting.remove(&id);
         let Some(task) = self.task_mut(id) else { return };
         if let At::Waiting { expires: Some(at), .. } = task.at {
             self.queues.timers.remove(&(at, id));
@@ -172,22 +176,33 @@ impl Machine {
     }
 
     /// A task of a frame is over, and what follows.
-    fn over(&mut self, id: TaskId, at: At, now: Timestamp) {
+    pub(super) fn over(&mut self, id: TaskId, at: At, now: Timestamp) {
         let Some(frame) = self.frames.get_mut(&id.frame) else { return };
         if let At::Done { next, .. } = &at
             && next.is_empty()
         {
             frame.ends += 1;
         }
-        if let Some(task) = frame.tasks.get_mut(id.slot as usize) {
-            task.at = at;
+        if let At::Done { changes, .. } = &at {
+            frame.pending += changes.iter().map(|(key, value)| key.len() + weight(value)).sum::<usize>();
         }
+        frame.put(id.slot, at);
         frame.open = frame.open.saturating_sub(1);
         self.progress(id.frame, now);
     }
 
-    /// A task has failed for good: its frame does, unless enough of the others can still come to their end.
-    fn lose(&mut self, id: TaskId, error: &crate::error::NodeError, now: Timestamp) {
+    /// A task has failed for good.
+    fn lose(&mut self, id: TaskId, error: &NodeError, now: Timestamp) {
+        let (node, error) = (self.spec(id).map(|s| s.name.to_string()).unwrap_or_default(), error.clone());
+        let message = match error.message.contains(&format!("`{node}`")) {
+            true => error.message,
+            false => format!("node `{node}`: {}", error.message),
+        };
+        self.give_up(id, NodeError { message, ..error }, now);
+    }
+
+    /// A task came to no good end: its frame fails, unless enough of the others can still come to theirs.
+    pub(super) fn give_up(&mut self, id: TaskId, error: NodeError, now: Timestamp) {
         let Some(frame) = self.frames.get(&id.frame) else { return };
         let entries = frame.graph().map_or(0, |g| u32::try_from(g.entries.len()).unwrap_or(u32::MAX));
         let needed = frame.join.needed(entries);
@@ -199,17 +214,14 @@ impl Machine {
         if let Some(task) = self.task_mut(id) {
             task.at = At::Lost;
         }
-        let (node, error) = (self.spec(id).map(|s| s.name.to_string()).unwrap_or_default(), error.clone());
-        let message = match error.message.contains(&format!("`{node}`")) {
-            true => error.message,
-            false => format!("node `{node}`: {}", error.message),
-        };
-        self.break_frame(id.frame, crate::error::NodeError { message, ..error });
+        self.break_frame(id.frame, error, now);
     }
 
     fn release(&mut self, now: Timestamp) {
-        let held: Vec<TaskId> = self.tasks().filter(|(_, _, t)| t.at == At::Held).map(|(id, ..)| id).collect();
-        for id in held {
+        for id in std::mem::take(&mut self.queues.held) {
+            if self.task(id).is_none_or(|task| task.at != At::Held) {
+                continue;
+            }
             if self.spec(id).is_some_and(|s| matches!(s.body, Body::Graph(_))) {
                 self.enter(id, now);
             } else if let Some(task) = self.task_mut(id) {
@@ -248,8 +260,8 @@ impl Machine {
                 })?,
             };
             if let Some(frame) = self.frames.get_mut(&id) {
-                frame.counts.resize(graph.0.nodes.len(), 0);
-                (frame.graph, frame.path) = (Bound(Some(graph)), path);
+                frame.bind(&graph)?;
+                frame.path = path;
             }
         }
         self.queue_all();
@@ -259,6 +271,9 @@ impl Machine {
     fn inside(&self, id: TaskId) -> Option<(Workflow, Arc<[String]>)> {
         let frame = self.frames.get(&id.frame)?;
         let task = frame.tasks.get(id.slot as usize)?;
+        if matches!(task.at, At::Lane { .. }) {
+            return Some((frame.graph.graph.clone()?, Arc::clone(&frame.path)));
+        }
         match &frame.graph()?.nodes.get(task.node as usize)?.body {
             Body::Graph(subgraph) => Some((subgraph.workflow.clone(), frame.task_path(task).into())),
             Body::Leaf(_) => None,
@@ -278,9 +293,11 @@ impl Machine {
                 At::Closed { .. } | At::Broken { .. } => queues.closing.push_back(id),
                 At::Waiting { expires, .. } => {
                     queues.asking.push_back(id);
+                    queues.waiting.insert(id);
                     queues.timers.extend(expires.map(|at| (at, id)));
                 }
-                At::Held | At::Inside { .. } | At::Done { .. } | At::Lost => {}
+                At::Held => drop(queues.held.insert(id)),
+                At::Inside { .. } | At::Lane { .. } | At::Done { .. } | At::Lost => {}
             }
         }
         self.queues = queues;
@@ -300,6 +317,13 @@ impl Machine {
 
     pub(super) fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
         self.frames.get_mut(&id.frame).filter(|f| f.step == id.step)?.tasks.get_mut(id.slot as usize)
+    }
+
+    /// Says where a task stands now.
+    pub(super) fn put(&mut self, id: TaskId, at: At) {
+        if let Some(frame) = self.frames.get_mut(&id.frame).filter(|f| f.step == id.step) {
+            frame.put(id.slot, at);
+        }
     }
 
     pub(super) fn spec(&self, id: TaskId) -> Option<&Spec> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::NodeError;
+use crate::error::{NodeError, guarded};
 use crate::graph::END;
 use crate::route::{Route, Send};
 use crate::state::Reducers;
@@ -47,7 +47,11 @@ fn along<'a>(
         return Ok(sends);
     }
     let decided = seen_with(&mut frame.state, changes, &graph.reducers, |state| {
-        spec.branches.iter().map(|branch| Ok((branch, (branch.decide)(state)?))).collect::<Result<Vec<_>, NodeError>>()
+        let decided = spec.branches.iter().map(|branch| {
+            let route = guarded("the condition of an edge", || (branch.decide)(state))?;
+            Ok((branch, route))
+        });
+        decided.collect::<Result<Vec<_>, NodeError>>()
     })?;
     for (branch, route) in decided {
         let Route::To(targets) = route else { continue };
@@ -77,7 +81,10 @@ fn astray(spec: &Spec, to: &str, names: &str) -> NodeError {
 
 /// Places in the graph for names in a record.
 pub(super) fn hops(graph: &Graph, sends: &[Send]) -> Option<Vec<Hop>> {
-    sends.iter().map(|s| Some(Hop { node: *graph.by_name.get(s.node.as_str())?, input: s.input.clone() })).collect()
+    sends
+        .iter()
+        .map(|s| Some(Hop { node: *graph.by_name.get(s.node.as_str())?, from: None, input: s.input.clone() }))
+        .collect()
 }
 
 /// What `look` sees when `changes` are in the state; the state is afterwards as before. Costs what they weigh, not

@@ -40,13 +40,15 @@ impl Machine {
 
     /// The open questions, in the order of the pieces of work.
     pub fn questions(&self) -> impl Iterator<Item = (TaskId, Question)> {
-        self.tasks().filter_map(|(id, frame, task)| Some((id, self.question_of(frame, task)?)))
+        self.queues.waiting.iter().filter_map(|id| Some((*id, self.question(*id)?)))
     }
 
     /// The nodes that the run is paused before.
     #[must_use]
     pub fn paused(&self) -> Vec<String> {
-        self.tasks().filter(|(_, _, t)| t.at == At::Held).map(|(_, f, t)| f.node_name(t.node).to_string()).collect()
+        let held = |id: &TaskId| self.task(*id).filter(|task| task.at == At::Held);
+        let name = |id: &TaskId| Some(self.frames.get(&id.frame)?.node_name(held(id)?.node).to_string());
+        self.queues.held.iter().filter_map(name).collect()
     }
 
     /// The nodes that work or wait, the innermost ones, each once.
@@ -56,11 +58,12 @@ impl Machine {
         if self.end.is_some() {
             return names;
         }
-        for (_, frame, task) in self.tasks() {
-            let counts = !task.at.is_over() && !matches!(task.at, At::Inside { .. });
-            let name = frame.node_name(task.node);
-            if counts && names.last().is_none_or(|n| **n != *name) && !names.iter().any(|n| **n == *name) {
-                names.push(name.to_string());
+        for frame in self.frames.values() {
+            for (node, _) in (0..).zip(&frame.busy).filter(|(_, busy)| **busy > 0) {
+                let name = frame.node_name(node);
+                if !names.iter().any(|n| **n == *name) {
+                    names.push(name.to_string());
+                }
             }
         }
         names
@@ -85,9 +88,14 @@ impl Machine {
     /// Whether nothing works or is due, and people have to answer or to continue the run.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let waits =
-            |at: &At| matches!(at, At::Waiting { .. } | At::Held | At::Inside { .. } | At::Done { .. } | At::Lost);
-        self.end.is_none() && self.queues.posed.is_empty() && self.tasks().all(|(_, _, t)| waits(&t.at))
+        let queues = &self.queues;
+        let idle = queues.ready.is_empty() && queues.closing.is_empty() && queues.posed.is_empty();
+        self.end.is_none() && idle && !self.is_working()
+    }
+
+    /// Whether a node works, or is tried again by itself.
+    pub(crate) fn is_working(&self) -> bool {
+        self.queues.running > 0 || self.has_delayed()
     }
 
     /// When the earliest question's time is up, or a retry is due.

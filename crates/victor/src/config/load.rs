@@ -14,6 +14,7 @@ use super::environment;
 use super::keys::{self, Path};
 use super::layers::{self, Layer, Merged, Origin};
 use super::narrow::{clamp, narrow};
+use super::schedules;
 use super::schema::{Config, Limits, Permissions};
 use crate::env::Env;
 use crate::home::Home;
@@ -101,6 +102,10 @@ pub(crate) fn load(
     }
     let all: Vec<Layer> = [Some(user), own, Some(variables), Some(flag_layer(flags))].into_iter().flatten().collect();
     let Merged { mut config, origins } = layers::merge(&all)?;
+    schedules::check_whole(&config).map_err(|(path, why)| {
+        let place = all.iter().rev().find_map(|layer| layer.places.get(&path));
+        ConfigurationError::new(place.map_or(why.clone(), |place| format!("{place}: {why}")))
+    })?;
     clamp(&mut config.profiles, &narrowed);
     let rules = rules(&origins, env)?;
     notices.extend(rules.iter().filter_map(stranger));

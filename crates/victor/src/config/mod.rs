@@ -7,7 +7,10 @@ pub(crate) mod expand;
 pub(crate) mod keys;
 mod layers;
 mod load;
+#[cfg(feature = "local")]
+mod local;
 mod narrow;
+mod schedules;
 mod schema;
 mod tree;
 
@@ -16,6 +19,10 @@ pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
 pub(crate) use load::{Project, load};
+#[cfg(feature = "local")]
+pub use local::LocalModels;
+pub use schedules::ScheduleSettings;
+pub(crate) use schedules::ZONE;
 pub use schema::{
     Auth, Config, Cors, Level, Limits, LogSettings, McpOAuth, McpServer, McpTransport, Permissions, RateLimit, Server,
     Ssl, StoreSettings, Sync, schema_json,

@@ -23,8 +23,11 @@ pub(crate) fn narrow(project: Config, base: &Config) -> (Config, Vec<String>) {
         limits,
         store,
         log,
+        #[cfg(feature = "local")]
+        local,
         server,
         mcp_servers,
+        schedules,
     } = project;
     ignored.unless(provider.is_none(), "provider");
     ignored.unless(model.is_none(), "model");
@@ -35,8 +38,11 @@ pub(crate) fn narrow(project: Config, base: &Config) -> (Config, Vec<String>) {
     ignored.unless(allow.is_empty(), "permissions.allow");
     ignored.unless(store == Default::default(), "store");
     ignored.unless(log == Default::default(), "log");
+    #[cfg(feature = "local")]
+    ignored.unless(local == Default::default(), "local");
     ignored.unless(server.is_none(), "server");
     ignored.unless(mcp_servers.is_empty(), "mcpServers");
+    ignored.unless(schedules.is_empty(), "schedules");
     let now = base.mode.unwrap_or_default();
     let narrowed = Config {
         mode: ignored.keep(mode, |m| narrower(m, now), "mode"),

@@ -13,6 +13,8 @@ use victor_core::sandbox::SandboxMode;
 use victor_core::usage::{Budget, NanoUsd};
 use victor_providers::ProviderSettings;
 
+use super::schedules::{self, ScheduleSettings};
+
 /// Victor's configuration: one file of it, or all layers together. What is not said follows the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
@@ -59,6 +61,11 @@ pub struct Config {
     #[serde(skip_serializing_if = "is_default")]
     #[serde(deserialize_with = "or_default")]
     pub log: LogSettings,
+    /// The models that run in this process.
+    #[cfg(feature = "local")]
+    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default")]
+    pub local: super::local::LocalModels,
     /// The HTTP API, for `victor serve`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
@@ -66,6 +73,10 @@ pub struct Config {
     #[serde(rename = "mcpServers", skip_serializing_if = "BTreeMap::is_empty")]
     #[serde(deserialize_with = "or_default")]
     pub mcp_servers: BTreeMap<String, McpServer>,
+    /// Workflows that `victor serve` runs at certain times, by a name of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default")]
+    pub schedules: BTreeMap<String, ScheduleSettings>,
 }
 
 /// Rules of the form `tool` or `tool(pattern)`. Deny beats ask, and ask beats allow.
@@ -379,6 +390,8 @@ impl Config {
         {
             return Err((path(&["limits", "max_cost"]), format!("`limits.max_cost` is {cost}; dollars are 0 or more")));
         }
+        #[cfg(feature = "local")]
+        self.local.check().map_err(|(key, why)| (path(&["local", key]), why))?;
         for (name, profile) in &self.profiles {
             if let Some(t) = profile.temperature
                 && !(0.0..=2.0).contains(&t)
@@ -387,7 +400,7 @@ impl Config {
                 return Err((path(&["profiles", name, "temperature"]), why));
             }
         }
-        Ok(())
+        schedules::check(self)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::home::Home;
 use crate::platform::Links;
 use crate::trust::{self, TrustState};
 use crate::workspace::Place;
-pub use tend::tend;
+pub use tend::{follow, tend};
 
 use files::{Stamp, folder, read, stamps};
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use victor_core::agent::{Chat, Outcome, Run};
 use victor_core::event::{Event, EventKind};
@@ -12,6 +12,7 @@ use victor_core::id::{RunId, Timestamp};
 use victor_core::runtime::Runtime;
 
 use crate::server::ask::{Asked, Matter, Said};
+use crate::server::sampling::{Waiting, Wanted};
 
 /// What is kept for a client that does not keep up.
 const NOTES: usize = 32;
@@ -24,6 +25,8 @@ pub(crate) struct Live {
     cancel: CancellationToken,
     state: watch::Sender<Snapshot>,
     pending: Mutex<Vec<Asked>>,
+    /// Calls of the client's own model, where that is what serves.
+    samples: tokio::sync::Mutex<Option<Waiting>>,
 }
 
 /// How it stands.
@@ -71,8 +74,8 @@ impl Live {
     pub(crate) fn drive(
         runtime: &Runtime,
         first: &Event,
-        (run, chat): (Run, Chat),
-        questions: mpsc::Receiver<Asked>,
+        (run, chat, room): (Run, Chat, OwnedSemaphorePermit),
+        (questions, samples): (mpsc::Receiver<Asked>, Option<Waiting>),
         owner: Arc<str>,
     ) -> Arc<Self> {
         let mut snapshot = Snapshot { at: first.at, ..Snapshot::default() };
@@ -84,8 +87,9 @@ impl Live {
             cancel: run.canceller(),
             state: watch::Sender::new(snapshot),
             pending: Mutex::default(),
+            samples: tokio::sync::Mutex::new(samples),
         });
-        runtime.spawn(pump(Arc::clone(&live), run, chat, questions));
+        runtime.spawn(pump(Arc::clone(&live), run, (chat, room), questions));
         live
     }
 
@@ -99,6 +103,19 @@ impl Live {
 
     pub(crate) fn follow(&self) -> watch::Receiver<Snapshot> {
         self.state.subscribe()
+    }
+
+    /// The next call of the client's own model; never, where another one serves. Whoever follows the run takes it.
+    pub(crate) async fn wanted(&self) -> Wanted {
+        let mut samples = self.samples.lock().await;
+        let wanted = match samples.as_mut() {
+            Some(samples) => samples.recv().await,
+            None => None,
+        };
+        match wanted {
+            Some(wanted) => wanted,
+            None => std::future::pending().await,
+        }
     }
 
     /// The question that waits the longest.
@@ -147,7 +164,7 @@ impl Live {
     }
 }
 
-async fn pump(live: Arc<Live>, mut run: Run, chat: Chat, mut questions: mpsc::Receiver<Asked>) {
+async fn pump(live: Arc<Live>, mut run: Run, held: (Chat, OwnedSemaphorePermit), mut questions: mpsc::Receiver<Asked>) {
     loop {
         tokio::select! {
             event = run.next() => match event {
@@ -157,7 +174,7 @@ async fn pump(live: Arc<Live>, mut run: Run, chat: Chat, mut questions: mpsc::Re
             Some(asked) = questions.recv() => live.asks(asked),
         }
     }
-    drop((run, chat));
+    drop((run, held));
     live.pending.lock().unwrap_or_else(PoisonError::into_inner).clear();
     live.state.send_modify(|s| s.over = true);
 }

@@ -12,6 +12,7 @@ pub(crate) use tool::{RunAgent, RunStatus, SILENT, arguments, over, report_of, t
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use victor_core::id::RunId;
 use victor_core::token::{Principal, Scope};
 
@@ -21,16 +22,21 @@ const KEPT: usize = 64;
 const MOST: usize = 64;
 
 /// The runs of one door, by id, and so by their begin.
-#[derive(Default)]
 pub(crate) struct Runs {
     all: Mutex<BTreeMap<RunId, Arc<Live>>>,
+    room: Arc<Semaphore>,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { all: Mutex::default(), room: Arc::new(Semaphore::new(MOST)) }
+    }
 }
 
 impl Runs {
-    /// Whether another one may begin.
-    pub(crate) fn has_room(&self) -> bool {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values().filter(|live| !live.snapshot().is_over()).count() < MOST
+    /// Room for another one, if there is some.
+    pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
     pub(crate) fn add(&self, live: &Arc<Live>) {

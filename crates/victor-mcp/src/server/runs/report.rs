@@ -114,3 +114,17 @@ impl Report {
         text
     }
 }
+
+#[cfg(all(test, feature = "client"))]
+mod tests {
+    use super::*;
+    use crate::convert;
+
+    #[test]
+    fn a_report_with_nothing_to_tell_fits_its_own_schema() {
+        let schema = jsonschema::validator_for(&convert::answer_of::<Report>()).unwrap();
+        let told = serde_json::to_value(Report::empty("r".to_owned())).unwrap();
+        let wrong: Vec<_> = schema.iter_errors(&told).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}

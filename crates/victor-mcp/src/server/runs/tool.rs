@@ -14,7 +14,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
 use victor_core::agent::{Agent, AgentSpec};
 use victor_core::error::VictorError;
 use victor_core::event::EventKind;
@@ -30,12 +31,15 @@ use crate::convert;
 use crate::server::ask::{self, Desk, Outcome, State};
 use crate::server::call::{Call, OwnTool, Retry};
 use crate::server::config::Questions;
+use crate::server::sampling;
 
 /// How long a call waits for its run where the client hears nothing meanwhile: less than clients usually wait.
 pub(crate) const SILENT: Duration = Duration::from_secs(50);
 /// How long a run that was cancelled may take to settle.
 const SETTLE: Duration = Duration::from_secs(5);
 const CATEGORY: &str = "agents";
+/// The code of the error where no provider can serve.
+const UNCONFIGURED: &str = "PROVIDER_NOT_CONFIGURED";
 
 /// The arguments of `run_agent`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -98,17 +102,22 @@ impl RunAgent {
                      workspace, and answers its result. Long tasks go on when the wait is over: `run_status` tells of \
                      them.";
         let spec = ToolSpec::new("run_agent", about, CATEGORY, parameters_of::<RunAgentArgs>(), Effects::AGENT);
-        Self { runs, spec: spec.output(Some(parameters_of::<Report>())) }
+        Self { runs, spec: spec.output(Some(convert::answer_of::<Report>())) }
     }
 
-    async fn begin(&self, call: &Call<'_>, args: &RunAgentArgs) -> Result<Arc<Live>, VictorError> {
+    async fn begin(
+        &self,
+        call: &Call<'_>,
+        args: &RunAgentArgs,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Arc<Live>, VictorError> {
         let runtime = call.session.runtime(call.cx).await.map_err(|e| VictorError::Internal(e.message.to_string()))?;
         let (desk, questions) = Desk::new(call.session.door.config.question_timeout, None);
         let approver: Arc<dyn Approver> = match call.session.door.config.questions {
             Questions::Client => Arc::new(desk),
             Questions::Yes => Arc::new(AllowAll),
         };
-        let agent = Agent::create(&runtime, spec(call, &runtime, args).await).await?;
+        let (agent, samples) = agent(call, &runtime, args).await?;
         narrow(&runtime, &agent)?;
         let owner = call.principal().owner;
         let mut chat = agent.with_approver(approver).with_owner(Arc::clone(&owner)).chat(None);
@@ -116,7 +125,7 @@ impl RunAgent {
         loop {
             match run.next().await {
                 Some(event) if matches!(event.kind, EventKind::Started { .. }) => {
-                    let live = Live::drive(&runtime, &event, (run, chat), questions, owner);
+                    let live = Live::drive(&runtime, &event, (run, chat, room), (questions, samples), owner);
                     self.runs.add(&live);
                     return Ok(live);
                 }
@@ -127,6 +136,24 @@ impl RunAgent {
                 }
             }
         }
+    }
+}
+
+/// The agent. The client's own model serves it where no other does and nobody asked for one.
+async fn agent(
+    call: &Call<'_>,
+    runtime: &Runtime,
+    args: &RunAgentArgs,
+) -> Result<(Agent, Option<sampling::Waiting>), VictorError> {
+    let spec = spec(call, runtime, args).await;
+    let open = spec.selector == Selector::default() && spec.profile.is_none() && !call.session.door.host.has_choice();
+    match Agent::create(runtime, spec.clone()).await {
+        Err(VictorError::Configuration(error)) if open && error.code == UNCONFIGURED => {
+            let Some((model, samples)) = sampling::model(call) else { return Err(error.into()) };
+            let agent = Agent::builder().model(model).spec(spec).build(runtime).await?;
+            Ok((agent, Some(samples)))
+        }
+        made => Ok((made?, None)),
     }
 }
 
@@ -196,10 +223,10 @@ impl OwnTool for RunAgent {
         if let Some(live) = resumed(&self.runs, call, "run_agent", &retry)? {
             return follow(call, &live, wait, "run_agent").await;
         }
-        if !self.runs.has_room() {
+        let Some(room) = self.runs.room() else {
             return Ok(convert::failure("too many runs are under way; wait until one has ended").into());
-        }
-        let live = match self.begin(call, &args).await {
+        };
+        let live = match self.begin(call, &args, room).await {
             Ok(live) => live,
             Err(error) => return Ok(convert::failure(error.to_string()).into()),
         };
@@ -215,7 +242,7 @@ impl RunStatus {
         let about = "Tells how a run of `run_agent` stands: what it does, or what it answered. Can wait for its end, and \
                      can end it.";
         let spec = ToolSpec::new("run_status", about, CATEGORY, parameters_of::<RunStatusArgs>(), Effects::AGENT);
-        Self { runs, spec: spec.output(Some(parameters_of::<Report>())) }
+        Self { runs, spec: spec.output(Some(convert::answer_of::<Report>())) }
     }
 }
 
@@ -287,10 +314,7 @@ async fn follow(
     tool: &str,
 ) -> Result<CallToolResponse, ErrorData> {
     let mut state = live.follow();
-    let every = call.session.door.config.heartbeat;
-    let mut heartbeat = interval(every);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
+    let mut heartbeat = call.heartbeat();
     let mut deadline = std::pin::pin!(over(wait));
     let (mut told, mut waits) = (0, wait != Some(Duration::ZERO));
     loop {
@@ -316,6 +340,7 @@ async fn follow(
         }
         tokio::select! {
             _ = state.changed() => {}
+            wanted = live.wanted() => wanted.put(call).await,
             _ = heartbeat.tick() => call.progress(now.note()).await,
             () = &mut deadline => waits = false,
             () = call.cx.ct.cancelled() => return Ok(given_up(live, tool).await.into()),

