@@ -262,6 +262,30 @@ fn a_workflow_asks_the_person_and_its_time_out_acts() {
 }
 
 #[test]
+fn a_workflow_that_the_agent_runs_asks_the_person_at_the_terminal() {
+    let flow = "workflows: {gate: {inputs: {who: {type: string}}, nodes: [\
+                {id: ok, type: hitl, hitl_type: approval, prompt: 'Greet {{ who }}?', fallback: abort, next: [say]}, \
+                {id: say, type: transform, transform: format, template: 'Hello {{ who }}'}]}}";
+    for (key, heard) in [("y", "Hello Ada"), ("n", "the answer was no")] {
+        let call = Reply::call("run_workflow", json!({"workflow": "gate", "input": {"who": "Ada"}}));
+        let (bench, server) = (Bench::new(), ModelServer::start([call, Reply::text("That was it.")]));
+        bench.file(".victor/workflows/gate.yaml", flow);
+        let Some(terminal) = Terminal::open(&bench, &server, &format!("gate-{key}")) else { return };
+        terminal.shows("/help");
+        terminal.type_line("Greet Ada");
+        let asked = terminal.shows("Yes or no?");
+        assert!(asked.contains("? ok: Greet Ada?"), "{asked}");
+        terminal.type_line(key);
+        let screen = terminal.shows("That was it.");
+        assert!(screen.contains("ok (hitl)"), "{screen}");
+        terminal.type_line("/quit");
+        terminal.ends();
+        let heard_at_last = server.finish().last().unwrap().messages().last().unwrap().to_string();
+        assert!(heard_at_last.contains(heard), "{key}: {heard_at_last}");
+    }
+}
+
+#[test]
 fn whoever_has_no_model_is_asked_whether_one_may_be_fetched() {
     let bench = Bench::new();
     for (name, args) in [("run", &["run", "hi"][..]), ("chat", &["chat"]), ("pull", &["models", "pull"])] {

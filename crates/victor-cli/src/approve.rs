@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use victor::mcp::{Elicitation, Elicited, Servers};
 use victor::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope, RuleEffect, Rules};
 use victor::tool::Preview;
+use victor::workflow::{Question as PersonQuestion, Reply};
 
 use crate::elicit::{self, Form};
 use crate::exit::Failure;
+use crate::person::Person;
 use crate::render::diff::diff;
 use crate::render::style::{Color, Style};
 use crate::signal::{Ask, Signals};
@@ -24,6 +26,7 @@ pub(crate) type SaveRule = Arc<dyn Fn(&str) -> Result<(), Failure> + Send + Sync
 /// Sends questions to whoever follows the run, who owns the terminal.
 pub(crate) struct TerminalApprover {
     questions: mpsc::Sender<(ApprovalRequest, oneshot::Sender<Answer>)>,
+    people: mpsc::Sender<(PersonQuestion, oneshot::Sender<Reply>)>,
     /// Whether everything that a general yes answers is answered with yes (`--yes`).
     yes: bool,
 }
@@ -41,11 +44,20 @@ impl Approver for TerminalApprover {
         }
         answered.await.unwrap_or_else(|_| unanswered())
     }
+
+    async fn question(&self, question: &PersonQuestion) -> Reply {
+        let (answer, answered) = oneshot::channel();
+        if self.people.send((question.clone(), answer)).await.is_err() {
+            return Reply::Nobody;
+        }
+        answered.await.unwrap_or(Reply::Nobody)
+    }
 }
 
 /// The receiving end of the questions.
 pub(crate) struct Questions {
     questions: mpsc::Receiver<(ApprovalRequest, oneshot::Sender<Answer>)>,
+    people: mpsc::Receiver<(PersonQuestion, oneshot::Sender<Reply>)>,
     terminal: Terminal,
     rules: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
     save: SaveRule,
@@ -58,6 +70,8 @@ pub(crate) enum Asking {
     Call(Box<Question>),
     /// A server wants input.
     Form(Form),
+    /// A workflow wants to know something.
+    Person(Person),
 }
 
 impl Asking {
@@ -66,6 +80,7 @@ impl Asking {
         match self {
             Self::Call(question) => question.put(signals).await,
             Self::Form(form) => form.put(signals).await,
+            Self::Person(person) => person.put(signals).await,
         }
     }
 }
@@ -78,8 +93,9 @@ impl Questions {
         rules: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
         save: SaveRule,
     ) -> (Arc<dyn Approver>, Self) {
-        let (sender, questions) = mpsc::channel(1);
-        (Arc::new(TerminalApprover { questions: sender, yes }), Self { questions, terminal, rules, save, forms: None })
+        let ((calls, questions), (persons, people)) = (mpsc::channel(1), mpsc::channel(1));
+        let approver = TerminalApprover { questions: calls, people: persons, yes };
+        (Arc::new(approver), Self { questions, people, terminal, rules, save, forms: None })
     }
 
     /// Has servers that ask for input be answered here.
@@ -105,6 +121,7 @@ impl Questions {
                 Asking::Call(Box::new(Question { request, answer, always, terminal: self.terminal, save }))
             }
             Some(asked) = forms => Asking::Form(Form::new(asked)),
+            Some(asked) = self.people.recv() => Asking::Person(Person::new(self.terminal, asked)),
             else => std::future::pending().await,
         }
     }

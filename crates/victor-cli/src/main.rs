@@ -17,6 +17,7 @@ mod keys;
 mod logs;
 mod mcp;
 mod model;
+mod person;
 mod profile;
 mod provider;
 mod pull;

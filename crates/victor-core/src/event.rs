@@ -154,7 +154,8 @@ pub enum EventKind {
         /// Their names.
         members: Vec<String>,
     },
-    /// A member of a team is told something; the path ends with its name.
+    /// A member of a team is told something; the path ends with its name. Or it has written a note on the blackboard
+    /// of its team: the path ends with `blackboard` then.
     MemberMessage {
         /// Whose words it is told; nobody's where it is the team's task.
         from: Vec<String>,

@@ -1,5 +1,5 @@
-//! Questions that a run puts to a person, and who answers them. Leave for a tool call is asked elsewhere:
-//! [`Approver`](crate::permission::Approver).
+//! Questions that a run puts to a person, and who answers them. Leave for a tool call is asked elsewhere, by an
+//! [`Approver`](crate::permission::Approver), and becomes a question here where it is given later.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -20,6 +20,8 @@ pub enum QuestionKind {
     Choice,
     /// A yes or a no: `true` or `false`.
     Confirmation,
+    /// Leave for a tool's call, given later: `allow`, `allow_session` or `deny`, or `{"decision": .., "reason": ..}`.
+    Permission,
 }
 
 impl QuestionKind {
@@ -31,6 +33,7 @@ impl QuestionKind {
             Self::Input => "input",
             Self::Choice => "choice",
             Self::Confirmation => "confirmation",
+            Self::Permission => "permission",
         }
     }
 }

@@ -56,6 +56,11 @@ pub trait DynTool: Send + Sync + 'static {
     /// Name, description, schema and effects.
     fn spec(&self) -> &Arc<ToolSpec>;
 
+    /// Whether agents have it that name no tools. Those that do can name it anyway.
+    fn is_offered(&self) -> bool {
+        true
+    }
+
     /// As [`Tool::plan`], with arguments that already fit the schema.
     ///
     /// # Errors

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use tokio::sync::watch;
 use victor_core::id::{CallId, RunId, SessionId};
 use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision, Grants};
+use victor_core::question::{Question as Asked, Reply};
+use victor_workflow::human::accept;
 
 use crate::caller::Caller;
 use crate::error::ApiError;
@@ -19,6 +22,8 @@ const REMEMBERED: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct Approvals {
     open: Mutex<BTreeMap<(RunId, CallId), Question>>,
+    /// What workflows within runs ask, by the names in the API.
+    people: Mutex<BTreeMap<String, PersonQuestion>>,
     grants: Mutex<HashMap<SessionId, Arc<Mutex<Grants>>>>,
 }
 
@@ -26,6 +31,20 @@ struct Question {
     /// Who may answer; `None` until the question was told to somebody.
     owner: Option<Arc<str>>,
     decision: watch::Sender<Option<Decision>>,
+}
+
+/// A question that a person answers with more than leave.
+struct PersonQuestion {
+    question: Asked,
+    /// Who may answer and in which run it was told; `None` until it was told to somebody.
+    told: Option<(RunId, Arc<str>)>,
+    answer: watch::Sender<Option<Value>>,
+}
+
+impl PersonQuestion {
+    fn new(question: &Asked) -> Self {
+        Self { question: question.clone(), told: None, answer: watch::Sender::new(None) }
+    }
 }
 
 impl Default for Question {
@@ -62,9 +81,42 @@ impl Approvals {
         if first { Ok(()) } else { Err(ApiError::conflict(format!("the question `{id}` was decided already"))) }
     }
 
+    /// The name of what a workflow asks, in the API.
+    pub(crate) fn person_id(question: &Asked) -> String {
+        format!("{}.{}", question.run_id, question.id.replace('/', "."))
+    }
+
+    /// A question of a workflow within `run` was told to the client of `owner`, who may answer it from now on.
+    pub(crate) fn told_person(&self, run: RunId, question: &Asked, owner: &Arc<str>) {
+        let mut people = lock(&self.people);
+        let entry = people.entry(Self::person_id(question)).or_insert_with(|| PersonQuestion::new(question));
+        entry.told = Some((run, Arc::clone(owner)));
+    }
+
+    /// Whether a workflow within a run of this caller asks under this name.
+    pub(crate) fn asks_person(&self, id: &str, caller: &Caller) -> bool {
+        let sees = |q: &PersonQuestion| q.told.as_ref().is_some_and(|(_, owner)| caller.sees(owner));
+        lock(&self.people).get(id).is_some_and(sees)
+    }
+
+    /// Takes an answer to what a workflow asks.
+    ///
+    /// # Errors
+    /// There is no such question for this caller, the answer does not fit it, or it was answered already.
+    pub(crate) fn answer(&self, id: &str, caller: &Caller, answer: &Value) -> Result<(), ApiError> {
+        let people = lock(&self.people);
+        let sees = |q: &&PersonQuestion| q.told.as_ref().is_some_and(|(_, owner)| caller.sees(owner));
+        let none = || ApiError::not_found(format!("no open question `{id}` that takes an answer"));
+        let PersonQuestion { question, answer: slot, .. } = people.get(id).filter(sees).ok_or_else(none)?;
+        let value = accept(question.kind, &question.options, answer).map_err(|e| ApiError::invalid(e.message))?;
+        let first = slot.send_if_modified(|slot| slot.is_none() && slot.replace(value).is_none());
+        if first { Ok(()) } else { Err(ApiError::conflict(format!("the question `{id}` was answered already"))) }
+    }
+
     /// Forgets the questions of a run that ended.
     pub(crate) fn close(&self, run: RunId) {
         lock(&self.open).retain(|(r, _), _| *r != run);
+        lock(&self.people).retain(|_, q| q.told.as_ref().is_none_or(|(r, _)| *r != run));
     }
 
     /// What was allowed for a conversation as a whole, as long as this server runs.
@@ -109,5 +161,30 @@ impl Approver for AskClient {
         Answer::Decided(decision.unwrap_or_else(|| Decision::Deny {
             reason: format!("nobody answered the question within {} s", self.timeout.as_secs()),
         }))
+    }
+
+    async fn question(&self, question: &Asked) -> Reply {
+        let open = Open { approvals: &self.approvals, id: Approvals::person_id(question) };
+        let mut answered = {
+            let mut people = lock(&self.approvals.people);
+            let entry = people.entry(open.id.clone()).or_insert_with(|| PersonQuestion::new(question));
+            entry.answer.subscribe()
+        };
+        match tokio::time::timeout(self.timeout, answered.wait_for(Option::is_some)).await {
+            Ok(Ok(answer)) => answer.clone().map_or(Reply::Nobody, Reply::Answer),
+            Ok(Err(_)) | Err(_) => Reply::Nobody,
+        }
+    }
+}
+
+/// A question of a workflow, as long as somebody waits for its answer.
+struct Open<'a> {
+    approvals: &'a Approvals,
+    id: String,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        lock(&self.approvals.people).remove(&self.id);
     }
 }

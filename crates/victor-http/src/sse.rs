@@ -5,8 +5,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use victor_core::agent::{Denial, Status};
+use victor_core::event::NodeStatus;
 use victor_core::id::{CallId, RunId, SessionId, Timestamp};
 use victor_core::message::text_of;
+use victor_core::question::QuestionKind;
 use victor_core::tool::Preview;
 
 use crate::answer::{MessageBody, TokensUsed};
@@ -95,6 +97,55 @@ pub(crate) enum StreamEvent {
         /// After so many seconds it counts as denied.
         timeout_seconds: u64,
     },
+    /// A workflow that the agent runs asks its person: `POST /approvals/{id}` with `answer`.
+    Question {
+        /// The question.
+        id: String,
+        /// What kind of answer it wants.
+        kind: QuestionKind,
+        /// The node that asks.
+        node: String,
+        /// What the person reads.
+        prompt: String,
+        /// What a choice is made among.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        options: Vec<String>,
+        /// More to look at.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        details: Option<Value>,
+        /// After so many seconds, or sooner by the workflow, its fallback acts.
+        timeout_seconds: u64,
+    },
+    /// A node of a workflow that the agent runs changed its state.
+    Node {
+        /// The node.
+        node: String,
+        /// Its state.
+        status: NodeStatus,
+        /// What leads to it.
+        path: Vec<String>,
+        /// What went wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A team began to work.
+    TeamStarted {
+        /// How its members work together.
+        formation: String,
+        /// Their names.
+        members: Vec<String>,
+        /// What leads to it.
+        path: Vec<String>,
+    },
+    /// A member of a team is told something, or has written on its blackboard; the path ends with its name or `blackboard`.
+    MemberMessage {
+        /// Whose words it is told; nobody's where it is the team's task.
+        from: Vec<String>,
+        /// All that it is told.
+        text: String,
+        /// What leads to it.
+        path: Vec<String>,
+    },
     /// The tokens of the run so far.
     Usage {
         /// They.
@@ -177,6 +228,10 @@ impl StreamEvent {
             Self::ToolCall { .. } => "tool_call",
             Self::ToolResult { .. } => "tool_result",
             Self::Approval { .. } => "approval",
+            Self::Question { .. } => "question",
+            Self::Node { .. } => "node",
+            Self::TeamStarted { .. } => "team_started",
+            Self::MemberMessage { .. } => "member_message",
             Self::Usage { .. } => "usage",
             Self::Retrying { .. } => "retrying",
             Self::Compacted { .. } => "compacted",

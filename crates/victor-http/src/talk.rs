@@ -21,7 +21,7 @@ use crate::approvals::AskClient;
 use crate::caller::Caller;
 use crate::door::Door;
 use crate::error::ApiError;
-use crate::runs::{Detach, Holds, Live, Work};
+use crate::runs::{Asks, Detach, Holds, Live, Work};
 use crate::turns::Patience;
 
 /// Bytes of an attached text at most.
@@ -201,7 +201,8 @@ pub(crate) async fn begin(
         chat = chat.with_grants(grants);
     }
     let run = chat.astream(input);
-    let work = Work { run, holds: Holds { chat, turn, permit, active: door.meters.run_begins() } };
+    let asks = if asks { Asks::Client } else { Asks::Nobody };
+    let work = Work { run, asks, holds: Holds { chat, turn, permit, active: door.meters.run_begins() } };
     Ok(Live::begin(door.clone(), work, Arc::clone(&caller.owner), request_id, manner.detach).await?)
 }
 

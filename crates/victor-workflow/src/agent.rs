@@ -9,7 +9,8 @@ use victor_core::agent::{Agent, AgentSpec, Outcome};
 use victor_core::message::Input;
 
 use crate::error::NodeError;
-use crate::node::{Node, NodeCx, NodeOutput, finished};
+use crate::leave::Worked;
+use crate::node::{Node, NodeCx, NodeOutput};
 
 type Task = dyn Fn(&NodeCx) -> Result<Input, NodeError> + Send + Sync;
 type Read = dyn Fn(&Outcome) -> Result<Value, NodeError> + Send + Sync;
@@ -102,7 +103,10 @@ impl Node for AgentNode {
             Who::Agent(agent) => Agent::clone(agent),
             Who::Spec(spec) => Agent::create(cx.runtime(), AgentSpec::clone(spec)).await?,
         };
-        let outcome = finished(cx.scope().run_agent(&agent, "agent", task).await?)?;
+        let outcome = match cx.agent_or_ask(&agent, "agent", task).await? {
+            Worked::Done(outcome) => outcome,
+            Worked::Asks(ask) => return Ok(ask),
+        };
         let key = self.output.clone().unwrap_or_else(|| cx.node().to_owned());
         Ok(NodeOutput::set(key, (self.read)(&outcome)?))
     }

@@ -146,9 +146,9 @@ impl Driver {
         if writer.wants_snapshot() {
             writer.push_snapshot(machine)?;
         }
-        let (spent, worked) = (scope.spent(), self.time.worked());
+        let ((spent, cost), worked) = (scope.used(), self.time.worked());
         self.booked = (spent, worked);
-        let used = Used { spent, worked, cost: scope.cost(), next_event: scope.next_event() };
+        let used = Used { spent, worked, cost, next_event: scope.next_event() };
         let summary = RunSummary::of(machine, &self.workflow, writer.begun(), used);
         let json = serde_json::to_string(&summary)
             .map_err(|e| WorkflowError::State(format!("the run's summary has no JSON form: {e}")))?;
@@ -307,11 +307,15 @@ impl Runner for Driver {
     }
 
     fn tell(&mut self, mut told: Told) {
-        if let EventKind::Node { status, usage, cost, .. } = &mut told.kind
-            && *status != NodeStatus::Started
-            && let Some((spent, price)) = self.used.take()
-        {
-            (*usage, *cost) = (Some(spent.usage), price);
+        match &mut told.kind {
+            EventKind::Node { status, usage, cost, .. } if *status != NodeStatus::Started => {
+                if let Some((spent, price)) = self.used.take() {
+                    (*usage, *cost) = (Some(spent.usage), price);
+                }
+            }
+            // What a node that asks has used is told when it is done.
+            EventKind::Question { .. } => self.used = None,
+            _ => {}
         }
         let after = self.writer.as_ref().map_or(0, Writer::queued_to);
         self.outbox.push_back((after, told));

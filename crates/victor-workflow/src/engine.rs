@@ -1,36 +1,34 @@
 //! What doors and applications do with workflows: start, look, resume, cancel, list. One value for a runtime.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
-use victor_core::agent::{Outcome, RunScope, ScopeEnd, ScopeOptions, Status};
-use victor_core::error::{ConfigurationError, VictorError};
+use victor_core::agent::{RunScope, ScopeOptions, Unanswered};
+use victor_core::error::ConfigurationError;
 use victor_core::event::EventKind;
 use victor_core::id::RunId;
-use victor_core::journal::{Journal, JournalFilter, NewJournal, RunStatus};
-use victor_core::question::Nobody;
+use victor_core::journal::{Journal, JournalFilter, NewJournal};
+use victor_core::question::{AskLater, Nobody};
 use victor_core::runtime::Runtime;
 use victor_core::usage::Spent;
 
 use crate::answers::{Answer, Answers};
 use crate::driver::Driver;
 use crate::error::WorkflowError;
-use crate::live::{Listed, Live, LiveRun};
-use crate::machine::{End, Machine, Noted, too_large};
+use crate::live::{Live, LiveRun};
+use crate::machine::{Machine, Noted, too_large};
 use crate::node::RunContext;
-use crate::options::{Checkpoints, RunOptions, RunState, WorkflowOutcome};
+use crate::options::{Checkpoints, Leave, RunOptions, RunState};
 use crate::record::{Begun, Entry, Record, Settings};
 use crate::registry::WorkflowRegistry;
 use crate::run::{Slot, WorkflowRun};
-use crate::runner::{Driven, Runner, Told, drive, told};
+use crate::run_work::RunWork;
+use crate::runner::{Runner, Told, told};
 use crate::state::{Update, weight};
-use crate::summary::status_of;
 use crate::work_time::{Patient, WorkTime};
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -85,6 +83,17 @@ impl Workflows {
         input: impl Serialize,
         options: RunOptions,
     ) -> Result<WorkflowRun, WorkflowError> {
+        let launch = self.prepared(workflow, input, options)?;
+        self.launch(launch).await
+    }
+
+    /// A run that can begin: its input is checked, and its machine made.
+    pub(crate) fn prepared<'a>(
+        &self,
+        workflow: &'a Workflow,
+        input: impl Serialize,
+        options: RunOptions,
+    ) -> Result<Launch<'a>, WorkflowError> {
         let input = workflow.prepare(json(serde_json::to_value(input))?)?;
         check_size(workflow, &input)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
@@ -94,7 +103,7 @@ impl Workflows {
         let machine = Machine::begin(id, workflow, &begun, now);
         let first = Entry { at: now, what: Record::Begun(Box::new(begun.clone())) };
         let (first, noted, spent, worked) = (Some(first), Vec::new(), Spent::default(), Duration::ZERO);
-        self.launch(Launch { workflow, machine, begun, first, noted, options, id, spent, worked }).await
+        Ok(Launch { workflow, machine, begun, first, noted, options, id, spent, worked })
     }
 
     /// Where a run stands. Nothing is changed by looking: when the time of a question is up, its fallback acts where
@@ -127,7 +136,7 @@ impl Workflows {
         self.go(launch, writer, 0).await
     }
 
-    async fn new_journal(&self, launch: &Launch<'_>) -> Result<Option<Writer>, WorkflowError> {
+    pub(crate) async fn new_journal(&self, launch: &Launch<'_>) -> Result<Option<Writer>, WorkflowError> {
         if launch.options.checkpoints == Checkpoints::Off {
             return Ok(None);
         }
@@ -144,22 +153,24 @@ impl Workflows {
         Ok(Some(Writer::new(journal, claim, clock, launch.begun.clone(), 0)))
     }
 
-    /// Drives a machine from now on.
+    /// Drives a machine from now on, as a run of its own.
     pub(crate) async fn go(
         &self,
         launch: Launch<'_>,
-        mut writer: Option<Writer>,
+        writer: Option<Writer>,
         next_event: u64,
     ) -> Result<WorkflowRun, WorkflowError> {
         if self.runtime.is_closed() {
             return Err(WorkflowError::ShuttingDown);
         }
-        let Launch { workflow, machine, begun, first, noted, options, id, spent, worked } = launch;
-        let resumed = first.is_none();
-        let settings = begun.settings;
+        let (id, options, settings) = (launch.id, &launch.options, launch.begun.settings.clone());
         let max_time = settings.budget.over(&self.runtime.defaults().budget).max_time;
-        let time = WorkTime::new(Arc::clone(self.runtime.clock()), max_time, worked);
-        let approver = options.approver.clone().unwrap_or_else(|| Arc::clone(self.runtime.approver()));
+        let time = WorkTime::new(Arc::clone(self.runtime.clock()), max_time, launch.worked);
+        let approver = match (&options.approver, settings.leave) {
+            (Some(approver), _) => Arc::clone(approver),
+            (None, Leave::Later) => Arc::new(AskLater),
+            (None, Leave::Now) => Arc::clone(self.runtime.approver()),
+        };
         let scope_options = ScopeOptions {
             run: Some(id),
             mode: settings.mode,
@@ -168,10 +179,35 @@ impl Workflows {
             approver: Some(Arc::new(Patient { approver, time: Arc::clone(&time) })),
             budget: settings.budget,
             tools: settings.tools,
-            spent,
+            spent: launch.spent,
             next_event,
+            owner: options.owner.clone(),
+            within: Some(Arc::clone(&launch.workflow.0.name)),
         };
         let (scope, events, end) = RunScope::open(&self.runtime, scope_options).await;
+        // What is not kept cannot wait.
+        let unanswered = if writer.is_some() { Unanswered::Wait } else { Unanswered::Deny };
+        let work = self.work(launch, writer, scope, (unanswered, time)).await?;
+        let (slot, put_down) = (Slot::default(), Arc::clone(&work.put_down));
+        let left = Arc::clone(&slot);
+        self.runtime.spawn(async move {
+            let (outcome, told, error) = work.drive().await;
+            *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            end.finish(told, error);
+        });
+        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
+    }
+
+    /// What drives a machine in `scope`. Once this answers, the run is in the journal.
+    pub(crate) async fn work(
+        &self,
+        launch: Launch<'_>,
+        mut writer: Option<Writer>,
+        scope: RunScope,
+        (unanswered, time): (Unanswered, Arc<WorkTime>),
+    ) -> Result<RunWork, WorkflowError> {
+        let Launch { workflow, machine, begun, first, noted, options, id, spent: _, worked: _ } = launch;
+        let resumed = first.is_none();
         if let (Some(writer), Some(first)) = (&mut writer, first) {
             match first.what {
                 Record::Snapshot { .. } => writer.push_snapshot(&machine)?,
@@ -183,8 +219,10 @@ impl Workflows {
         let live = LiveRun { cancel: scope.cancellation().clone(), answers, changed, put_down: Arc::clone(&put_down) };
         let listed = self.live.list(id, live.clone());
         let listed = listed.ok_or_else(|| WorkflowError::State(format!("run {id} works already")))?;
-        let interviewer = options.interviewer.clone().unwrap_or_else(|| Arc::new(Nobody));
-        let context = RunContext { scope, workflow: Arc::clone(&workflow.0.name), session: settings.session };
+        let interviewer = options.interviewer.unwrap_or_else(|| Arc::new(Nobody));
+        let denied = scope.denials().len();
+        let (name, session) = (Arc::clone(&workflow.0.name), begun.settings.session);
+        let context = RunContext { scope, workflow: name, session, unanswered };
         let incoming = Answers::new(incoming);
         let mut driver = Driver::new(context, workflow.clone(), writer, interviewer, incoming, &live, time);
         let name = workflow.name().to_owned();
@@ -197,12 +235,8 @@ impl Workflows {
             // Whoever is told the run's id finds it in the journal.
             driver.settle(&machine).await?;
         }
-        let slot = Slot::default();
         let workflows = self.clone();
-        let workflow = workflow.clone();
-        let work = Work { workflows, driver, machine, workflow, end, slot: Arc::clone(&slot), listed };
-        self.runtime.spawn(work.run());
-        Ok(WorkflowRun::new(id, events, slot, self.runtime.clone(), put_down))
+        Ok(RunWork { workflows, driver, machine, workflow: workflow.clone(), listed, put_down, denied })
     }
 }
 
@@ -228,131 +262,6 @@ pub(crate) struct Launch<'a> {
     pub(crate) worked: Duration,
 }
 
-/// The task that drives a run.
-struct Work {
-    workflows: Workflows,
-    driver: Driver,
-    machine: Machine,
-    workflow: Workflow,
-    end: ScopeEnd,
-    slot: Slot,
-    listed: Listed,
-}
-
-impl Work {
-    async fn run(self) {
-        let Self { workflows, mut driver, mut machine, workflow, end, slot, listed } = self;
-        let begun = driver.now();
-        let crashed = |_| Err(WorkflowError::Diverged("the run crashed; this is a defect of Victor".to_owned()));
-        let driven = AssertUnwindSafe(drive(&mut machine, &mut driver)).catch_unwind().await.unwrap_or_else(crashed);
-        driver.tidy().await;
-        let driven = match driven {
-            Ok(driven) => driver.close(&machine).await.map(|()| driven),
-            // What was done is kept, so that it is not done again.
-            Err(put_down @ (WorkflowError::ShuttingDown | WorkflowError::Interrupted)) => {
-                driver.settle(&machine).await.and(Err(put_down))
-            }
-            Err(e) => Err(e),
-        };
-        let context = Arc::clone(&driver.context);
-        let (scope, journaled) = (&context.scope, driver.is_journaled());
-        let duration = scope.now().since(begun);
-        let mut outcome = driven.map(|driven| outcome(&workflow, &machine, scope, &driven, duration));
-        // The claim is given back before the end is told: whoever hears of it can resume at once.
-        drop(driver);
-        if let Ok(put_down) = &mut outcome
-            && journaled
-            && put_down.status == RunStatus::Waiting
-            && workflows.end_if_cancelled(put_down.workflow_id).await.unwrap_or(false)
-        {
-            (put_down.status, put_down.waiting) = (RunStatus::Cancelled, Vec::new());
-        }
-        let (told, error) = finished(&outcome, scope, duration);
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        drop(listed);
-        end.finish(told, error);
-    }
-}
-
-fn outcome(
-    workflow: &Workflow,
-    machine: &Machine,
-    scope: &RunScope,
-    driven: &Driven,
-    duration: Duration,
-) -> WorkflowOutcome {
-    let state = machine.state();
-    let (status, result, error) = match driven {
-        Driven::Suspended => (RunStatus::Waiting, Value::Null, None),
-        Driven::Ended(End::Completed) => (RunStatus::Completed, workflow.0.result(&state), None),
-        Driven::Ended(End::Cancelled) => (RunStatus::Cancelled, Value::Null, None),
-        Driven::Ended(End::Failed(failure)) => (RunStatus::Failed, Value::Null, Some(failure.clone())),
-    };
-    debug_assert!(status_of(machine) == status, "the machine and its driver say different things");
-    WorkflowOutcome {
-        workflow_id: machine.run_id(),
-        workflow: workflow.name().to_owned(),
-        status,
-        result,
-        state: Arc::unwrap_or_clone(state),
-        error,
-        waiting: match status {
-            RunStatus::Waiting => machine.questions().map(|(_, question)| question).collect(),
-            _ => Vec::new(),
-        },
-        usage: scope.spent().usage,
-        cost: scope.cost(),
-        denied: scope.denials(),
-        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-/// The run's end in core's words, for the last event.
-fn finished(
-    outcome: &Result<WorkflowOutcome, WorkflowError>,
-    scope: &RunScope,
-    duration: Duration,
-) -> (Outcome, Option<VictorError>) {
-    let (status, result, failure) = match outcome {
-        Ok(o) => (o.status, Some(o.result.clone()), o.error.clone()),
-        Err(WorkflowError::Interrupted | WorkflowError::ShuttingDown) => (RunStatus::Cancelled, None, None),
-        Err(e) => (RunStatus::Failed, None, Some(victor_core::agent::Failure::from(&VictorError::from(e.clone())))),
-    };
-    let status = match status {
-        RunStatus::Completed => Status::Completed,
-        RunStatus::Waiting | RunStatus::Running => Status::Waiting,
-        RunStatus::Cancelled => Status::Cancelled,
-        RunStatus::Failed => Status::Failed,
-    };
-    let error = failure.as_ref().map(|f| match outcome {
-        Err(e) => e.clone().into(),
-        Ok(_) => VictorError::Configuration(ConfigurationError::with_code("WORKFLOW_FAILED", f.message.clone())),
-    });
-    let told = Outcome {
-        run_id: scope.run_id(),
-        session_id: None,
-        status,
-        text: match &result {
-            Some(Value::String(text)) => text.clone(),
-            None | Some(Value::Null) => String::new(),
-            Some(other) => other.to_string(),
-        },
-        structured: result.filter(|r| !r.is_null()),
-        provider: String::new(),
-        model: String::new(),
-        usage: scope.spent().usage,
-        cost: scope.cost(),
-        turns: scope.spent().turns,
-        tools_used: scope.tools_used(),
-        denied: scope.denials(),
-        limit: None,
-        error: failure,
-        waiting: Vec::new(),
-        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    };
-    (told, error)
-}
-
 fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
     Begun {
         workflow: workflow.name().to_owned(),
@@ -368,6 +277,7 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
             budget: options.budget,
             tools: options.tools.clone(),
             session: options.session.clone(),
+            leave: options.leave,
         },
         keeper: options.keeper,
         file: options.file.clone(),

@@ -133,7 +133,7 @@ fn kind_of(run: RunId, entry: Entry) -> Option<EventKind> {
 }
 
 fn question_of(run_id: RunId, at: Timestamp, node: &str, id: String, ask: Ask) -> Question {
-    let Ask { kind, prompt, options, details, timeout, fallback: _ } = ask;
+    let Ask { kind, prompt, options, details, timeout, fallback: _, kept: _ } = ask;
     let expires_at = timeout.map(|timeout| crate::machine::later(at, timeout));
     Question { id, run_id, node: node.to_owned(), kind, prompt, options, details, asked_at: at, expires_at }
 }

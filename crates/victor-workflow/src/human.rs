@@ -10,6 +10,7 @@ use victor_core::error::nearest;
 use victor_core::question::QuestionKind;
 
 use crate::error::NodeError;
+use crate::leave;
 use crate::node::{Answered, Ask, Fallback, Node, NodeCx, NodeOutput, Work};
 use crate::route::Route;
 
@@ -111,6 +112,7 @@ impl HumanNode {
             details: cx.input().cloned(),
             timeout: self.timeout,
             fallback: self.fallback.clone(),
+            kept: None,
         }))
     }
 
@@ -151,6 +153,7 @@ pub fn accept(kind: QuestionKind, options: &[String], answer: &Value) -> Result<
     match kind {
         QuestionKind::Approval | QuestionKind::Confirmation => yes_or_no(answer),
         QuestionKind::Input => Ok(answer.clone()),
+        QuestionKind::Permission => leave::accept(answer),
         QuestionKind::Choice => match answer.as_str() {
             Some(text) if options.is_empty() || options.iter().any(|o| o == text) => Ok(answer.clone()),
             other => {

@@ -8,7 +8,7 @@ use victor_core::permission::Mode;
 
 use crate::bundled::BUNDLED;
 use crate::expr::same_name;
-use crate::registry::{Registered, WorkflowRegistry};
+use crate::registry::{About, Registered, WorkflowRegistry};
 use crate::template::Environment;
 use crate::yaml::{Compiled, Document, Known, Mistakes, load};
 
@@ -96,6 +96,18 @@ impl Library {
             }
         }
         found.into_values().collect()
+    }
+
+    /// What is said of each workflow, by name, without compiling any.
+    #[must_use]
+    pub fn overview(&self) -> Vec<About> {
+        let about = |found: Found| {
+            let workflow = self.find(&found.name).and_then(|(_, document)| document.workflow(&found.name));
+            let inputs = workflow.and_then(|w| w.head.inputs.as_ref()).into_iter().flat_map(|inputs| &inputs.0);
+            let inputs = inputs.map(|(name, input)| (name.value.clone(), input.required)).collect();
+            About { name: found.name, description: found.description, inputs }
+        };
+        self.list().into_iter().map(about).collect()
     }
 
     /// The file that holds a workflow: the nearest one that has the name, `-` and `_` alike.

@@ -8,13 +8,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use victor_core::agent::{Agent, Outcome, RunScope, Status};
+use victor_core::agent::{Agent, Outcome, PartOptions, RunScope, Status, Unanswered};
 use victor_core::id::{RunId, SessionId, Timestamp};
 use victor_core::message::Input;
 use victor_core::question::QuestionKind;
 use victor_core::runtime::Runtime;
 use victor_core::tool::ToolOutput;
-use victor_core::usage::Budget;
 
 pub use crate::closure::{ComputeNode, IntoOutput, Patch};
 use crate::error::NodeError;
@@ -136,6 +135,9 @@ pub struct Ask {
     pub timeout: Option<Duration>,
     /// What counts where nobody answers.
     pub fallback: Fallback,
+    /// What the node wants to have again when there is an answer: see [`NodeCx::kept`]. Nobody else sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Value>,
 }
 
 /// What counts where nobody answers. Never a yes, unless the workflow says so itself with a value.
@@ -206,6 +208,8 @@ pub struct RunContext {
     pub workflow: Arc<str>,
     /// The session that it belongs to, where it does.
     pub session: Option<SessionId>,
+    /// What becomes of a call that needs leave which is given later.
+    pub unanswered: Unanswered,
 }
 
 /// What a node may use while it works.
@@ -251,6 +255,18 @@ impl NodeCx {
     #[must_use]
     pub fn answers(&self) -> &[Answered] {
         &self.start.answers
+    }
+
+    /// What the node kept when it asked for the last time.
+    #[must_use]
+    pub fn kept(&self) -> Option<&Value> {
+        self.start.kept.as_deref()
+    }
+
+    /// What becomes of a call of the node that needs leave which is given later.
+    #[must_use]
+    pub fn unanswered(&self) -> Unanswered {
+        self.run.unanswered
     }
 
     /// The piece of work that it does.
@@ -338,8 +354,9 @@ impl NodeCx {
     /// The part of the run that this node is: for agents and tools of one's own. Its events have the node's path.
     pub fn scope(&self) -> &RunScope {
         self.part.get_or_init(|| {
-            let path = self.start.event_path();
-            self.run.scope.part(&path, self.cancel.clone(), Budget::default())
+            let (path, cancel) = (self.start.event_path(), self.cancel.clone());
+            let spent = crate::leave::spent_before(self.kept());
+            self.run.scope.part_of(PartOptions { path, cancel, spent, ..PartOptions::default() })
         })
     }
 

@@ -52,6 +52,17 @@ impl Keeper {
     }
 }
 
+/// What becomes of a call that needs leave, in a run for which no approver is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leave {
+    /// The runtime's approver is asked.
+    #[default]
+    Now,
+    /// The run waits until it is resumed with the answer.
+    Later,
+}
+
 /// How a run is begun or continued. What is `None` follows the runtime.
 #[derive(Clone, Default)]
 pub struct RunOptions {
@@ -63,8 +74,10 @@ pub struct RunOptions {
     pub sandbox: Option<SandboxMode>,
     /// Whether calls that change something are carried out.
     pub dry_run: DryRun,
-    /// Who is asked about tool calls.
+    /// Who is asked about tool calls. A node whose call is answered later waits; see [`Leave`] for `None`.
     pub approver: Option<Arc<dyn Approver>>,
+    /// What becomes of calls that need leave where `approver` is `None`, also when the run goes on later.
+    pub leave: Leave,
     /// Who is asked what human nodes ask; `None` for nobody: then fallbacks act at once.
     pub interviewer: Option<Arc<dyn Interviewer>>,
     /// What all agents of the run may use together, over all its processes; and how long it may work, without the time

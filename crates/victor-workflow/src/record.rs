@@ -15,7 +15,7 @@ use victor_core::usage::Budget;
 use crate::error::NodeError;
 use crate::machine::Machine;
 use crate::node::{Answered, Ask};
-use crate::options::Keeper;
+use crate::options::{Keeper, Leave};
 use crate::route::Send;
 use crate::state::Update;
 use crate::task::TaskId;
@@ -160,6 +160,8 @@ pub struct Settings {
     /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// What becomes of calls that need leave where no approver is named.
+    pub leave: Leave,
 }
 
 /// What follows a failure.

@@ -10,6 +10,9 @@ use crate::error::WorkflowError;
 use crate::workflow::Workflow;
 use crate::yaml::Mistakes;
 
+/// The source of those that Victor brings along.
+pub const BUNDLED: &str = "bundled";
+
 /// A workflow with what is said of it where it is offered.
 #[derive(Clone, Debug)]
 pub struct Registered {
@@ -30,6 +33,17 @@ pub struct Listing {
     pub broken: Vec<Mistakes>,
     /// What the user should know.
     pub notices: Vec<String>,
+}
+
+/// What is said of a workflow where it is offered, without its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its inputs by name, and whether a run needs them.
+    pub inputs: Vec<(String, bool)>,
 }
 
 /// Who may name a file that a workflow is read from.
@@ -58,6 +72,16 @@ pub trait WorkflowSource: Send + Sync + 'static {
 
     /// Everything that it offers.
     fn list(&self) -> Listing;
+
+    /// What is said of each workflow, by name: also of those whose mistakes only show when they are run.
+    fn overview(&self) -> Vec<About> {
+        self.list().workflows.iter().map(About::from).collect()
+    }
+
+    /// Whether it offers any but those that Victor brings along. Asked before every run, so it should be quick.
+    fn has_own(&self) -> bool {
+        true
+    }
 }
 
 /// Workflows by name. Names match with `-` and `_` alike. Cloning gives the same registry.
@@ -137,6 +161,24 @@ impl WorkflowRegistry {
         }
     }
 
+    /// What is said of each, by name.
+    #[must_use]
+    pub fn overview(&self) -> Vec<About> {
+        let mut all = self.source.as_ref().map(|source| source.overview()).unwrap_or_default();
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|about| !known.contains_key(&key(&about.name)));
+        all.extend(known.values().map(About::from));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Whether there are any but those that Victor brings along.
+    #[must_use]
+    pub fn has_own(&self) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().any(|r| r.source != BUNDLED) || self.source.as_ref().is_some_and(|source| source.has_own())
+    }
+
     /// All of them, by name.
     #[must_use]
     pub fn list(&self) -> Listing {
@@ -146,6 +188,20 @@ impl WorkflowRegistry {
         listing.workflows.extend(known.values().cloned());
         listing.workflows.sort_by(|a, b| a.workflow.name().cmp(b.workflow.name()));
         listing
+    }
+}
+
+impl From<&Registered> for About {
+    fn from(registered: &Registered) -> Self {
+        let schema = registered.inputs.as_ref();
+        let required: Vec<&str> =
+            schema.and_then(|s| s["required"].as_array()).into_iter().flatten().filter_map(Value::as_str).collect();
+        let names = schema.and_then(|s| s["properties"].as_object()).into_iter().flat_map(|o| o.keys());
+        Self {
+            name: registered.workflow.name().to_owned(),
+            description: registered.workflow.description().to_owned(),
+            inputs: names.map(|name| (name.clone(), required.contains(&name.as_str()))).collect(),
+        }
     }
 }
 

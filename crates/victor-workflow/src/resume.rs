@@ -93,6 +93,7 @@ impl Workflows {
         let summary = RunSummary::read(&info);
         let (spent, next_event) = (summary.spent, summary.next_event);
         let worked = Duration::from_millis(summary.worked_ms);
+        let options = RunOptions { owner: options.owner.or(Some(info.owner)), ..options };
         let launch = Launch { workflow, machine, begun, first: None, noted, options, id, spent, worked };
         self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
     }

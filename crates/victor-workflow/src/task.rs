@@ -62,6 +62,8 @@ pub struct Start {
     pub input: Option<Value>,
     /// The answers to what it has asked so far.
     pub answers: Vec<Answered>,
+    /// What it kept when it asked for the last time.
+    pub kept: Option<Box<Value>>,
     /// Now.
     pub at: Timestamp,
     /// Until when it has to be done.

@@ -8,6 +8,7 @@ use victor_core::message::Block;
 use victor_core::tool::ToolOutput;
 
 use crate::error::NodeError;
+use crate::leave::Worked;
 use crate::node::{Node, NodeCx, NodeOutput};
 
 type Arguments = dyn Fn(&NodeCx) -> Result<Value, NodeError> + Send + Sync;
@@ -71,7 +72,10 @@ impl Node for ToolNode {
 
     async fn run(&self, cx: NodeCx) -> Result<NodeOutput, NodeError> {
         let arguments = (self.arguments)(&cx)?;
-        let output = cx.tool(&self.tool, arguments).await?;
+        let output = match cx.tool_or_ask(&self.tool, arguments).await? {
+            Worked::Done(output) => output,
+            Worked::Asks(ask) => return Ok(ask),
+        };
         if output.is_error {
             let said = text_of(&output.content);
             let text = format!("the tool `{}` failed: {}", self.tool, said.chars().take(2000).collect::<String>());

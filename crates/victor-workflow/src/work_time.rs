@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use victor_core::agent::Failure;
 use victor_core::id::{Clock, Timestamp};
 use victor_core::permission::{Answer, ApprovalRequest, Approver};
+use victor_core::question::{Question, Reply};
 
 /// Whether a run works or waits for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +113,11 @@ impl Approver for Patient {
     async fn ask(&self, request: &ApprovalRequest) -> Answer {
         let _asked = Asked::new(&self.time);
         self.approver.ask(request).await
+    }
+
+    async fn question(&self, question: &Question) -> Reply {
+        let _asked = Asked::new(&self.time);
+        self.approver.question(question).await
     }
 }
 

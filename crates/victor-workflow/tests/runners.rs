@@ -11,7 +11,7 @@ use futures::FutureExt;
 use serde_json::json;
 use support::{run, runtime};
 use tokio_util::sync::CancellationToken;
-use victor_core::agent::{RunScope, ScopeOptions};
+use victor_core::agent::{RunScope, ScopeOptions, Unanswered};
 use victor_core::id::Timestamp;
 use victor_core::question::{Question, Reply};
 use victor_workflow::error::{NodeError, WorkflowError};
@@ -112,7 +112,8 @@ async fn another_runner_comes_to_the_same_end_with_and_without_crashes() {
         let workflow = workflow();
         let (scope, _events, _end) = RunScope::open(&runtime(), ScopeOptions::default()).await;
         let run_id = scope.run_id();
-        let context = Arc::new(RunContext { scope, workflow: "outer".into(), session: None });
+        let context =
+            Arc::new(RunContext { scope, workflow: "outer".into(), session: None, unanswered: Unanswered::Deny });
         let (mut machine, first) =
             Machine::start(run_id, &workflow, json!({}).as_object().unwrap().clone(), Timestamp::from_micros(0));
         let mut journal = vec![serde_json::to_string(&first).unwrap()];

@@ -66,6 +66,23 @@ async fn an_agent_has_the_tools_of_its_node_mode_and_run_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_member_of_a_team_has_no_tool_that_the_run_has_not() {
+    for (keys, tools, has) in [
+        ("", None, true),
+        ("", Some("grep"), false),
+        (", tools: [read]", Some("grep"), false),
+        (", tools: ['*']", Some("re*"), true),
+    ] {
+        let model = script(&[json!({"calls": [["read", {"path": "a"}]]}), json!("done")]);
+        let node = format!("      - {{id: a, type: team, team: sequential, task: x, members: [{{name: m{keys}}}]}}\n");
+        let options = RunOptions { tools: tools.map(|t| vec![t.to_owned()]), ..RunOptions::default() };
+        let outcome = run("", &node, &model, options).await;
+        assert_eq!(outcome.error, None);
+        assert_eq!(heard(&model).contains("content of a"), has, "{keys} {tools:?}: {}", heard(&model));
+    }
+}
+
+#[tokio::test]
 async fn a_tool_node_does_no_more_than_the_mode_of_its_workflow() {
     let node = "      - {id: a, type: tool, tool: write, arguments: {path: a}}\n";
     let outcome = run("    metadata: {mode: plan}\n", node, &script(&[]), RunOptions::default()).await;

@@ -17,6 +17,7 @@ use victor_mcp::client::{ServerConfig, Servers};
 use victor_store::{Durability, SqliteStore};
 use victor_tools::{BuiltinTools, FileResources, GitResources};
 use victor_workflow::registry::WorkflowRegistry;
+use victor_workflow::workflow_tool::WorkflowTools;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Project, Settings, Sync};
@@ -262,11 +263,13 @@ impl Setup {
         }
         let files = Arc::new(FileResources::new(self.options.nowhere.clone()));
         let git = Arc::new(GitResources::default());
+        let workflows = WorkflowRegistry::with_source(self.workflow_folders());
         let short = instructions.clone();
         let mut builder = Runtime::builder()
             .clock(SystemClock)
             .providers(self.providers()?)
             .tools(self.tools())
+            .tools(Arc::new(WorkflowTools::new(workflows.clone())))
             .resources(Arc::clone(&files) as _)
             .resources(Arc::clone(&git) as _)
             .prompts(Arc::new(Prompts::new(&self.place, Arc::clone(&files))))
@@ -307,7 +310,7 @@ impl Setup {
         git.attach(&runtime);
         runtime.insert(outputs);
         runtime.insert(servers);
-        runtime.insert(WorkflowRegistry::with_source(self.workflow_folders()));
+        runtime.insert(workflows);
         // For a door that keeps tokens and answers beside the sessions.
         if let Some(store) = store {
             runtime.insert(store);

@@ -9,12 +9,15 @@ pub use victor_workflow::error::{ABORTED, Mistake, NodeError, WorkflowError};
 pub use victor_workflow::graph::{OnError, Retry, StateGraph};
 pub use victor_workflow::human::{HumanNode, accept};
 pub use victor_workflow::node::{Node, NodeCx, NodeOutput};
-pub use victor_workflow::options::{Changed, Checkpoint, Checkpoints, Keeper, RunOptions, RunState, WorkflowOutcome};
-pub use victor_workflow::registry::{Listing, Reach, Registered, WorkflowRegistry, WorkflowSource};
+pub use victor_workflow::options::{
+    Changed, Checkpoint, Checkpoints, Keeper, Leave, RunOptions, RunState, WorkflowOutcome,
+};
+pub use victor_workflow::registry::{About, Listing, Reach, Registered, WorkflowRegistry, WorkflowSource};
 pub use victor_workflow::resume::Resumed;
 pub use victor_workflow::route::{Join, Route};
 pub use victor_workflow::run::WorkflowRun;
 pub use victor_workflow::schedule::{Came, Cron, Missed, Overlap, Schedule, ScheduleState, Scheduler, Schedules};
 pub use victor_workflow::workflow::Workflow;
+pub use victor_workflow::workflow_tool::{RUN_WORKFLOW, WorkflowTools};
 pub use victor_workflow::yaml;
 pub use victor_workflow::{RunWorkflow, Workflows};

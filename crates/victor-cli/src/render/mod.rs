@@ -12,4 +12,5 @@ pub(crate) mod spinner;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod tool_line;
+pub(crate) mod work_line;
 pub(crate) mod wrap;

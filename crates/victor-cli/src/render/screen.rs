@@ -5,7 +5,7 @@ use std::io::{self, Stdout};
 use std::time::Duration;
 
 use serde_json::Value;
-use victor::event::{Event, EventKind};
+use victor::event::{Event, EventKind, NodeStatus};
 use victor::id::CallId;
 use victor::message::{Block, text_of};
 use victor::tool::Preview;
@@ -16,6 +16,7 @@ use super::footer::{duration, grouped};
 use super::spinner::Spinner;
 use super::style::{Color, Style};
 use super::tool_line::{Ended, ToolLine, summary};
+use super::work_line::{self, NodeLine, Teams};
 use super::wrap::{Span, wrap};
 use crate::follow::View;
 use crate::terminal::{Terminal, faint, harmless, harmless_line, note};
@@ -40,6 +41,9 @@ pub(crate) struct Screen {
     shows_text: bool,
     spinner: Spinner,
     calls: HashMap<CallId, Call>,
+    /// The kinds of nodes that began.
+    kinds: HashMap<(Vec<String>, String), String>,
+    teams: Teams,
     thinking: String,
 }
 
@@ -73,7 +77,8 @@ impl Screen {
         };
         let spinner = Spinner::new(terminal.stderr);
         let (calls, thinking) = (HashMap::new(), String::new());
-        Self { terminal, detail, answer, shows_text: true, spinner, calls, thinking }
+        let (kinds, teams) = (HashMap::new(), Teams::default());
+        Self { terminal, detail, answer, shows_text: true, spinner, calls, kinds, teams, thinking }
     }
 
     /// The same without the answer's text.
@@ -125,9 +130,39 @@ impl Screen {
                 self.note(&shorter);
             }
             EventKind::Warning { message } => self.warn(message),
+            EventKind::Node { node, status, kind, duration_ms, usage, cost, error, .. } => {
+                let name = event.path.iter().skip(1).map(String::as_str).chain([&**node]).collect::<Vec<_>>().join("/");
+                if *status == NodeStatus::Started {
+                    self.spinner.show(&name);
+                    self.kinds.insert((event.path.clone(), name), kind.as_deref().unwrap_or("node").to_owned());
+                } else if self.detail >= Detail::Lines {
+                    let kind = self.kinds.get(&(event.path.clone(), name.clone())).map_or("node", String::as_str);
+                    let line = NodeLine {
+                        status: *status,
+                        name: &format!("{name} ({kind})"),
+                        error: error.as_ref().map(|e| e.message.as_str()),
+                        duration_ms: *duration_ms,
+                        usage: *usage,
+                        cost: *cost,
+                    };
+                    self.spinner.hide();
+                    note(format!("  {}", line.show(self.terminal.paint_err)));
+                }
+            }
+            EventKind::Answered { id, by, answer } if by != "person" => {
+                self.spinner.hide();
+                note(work_line::fallback(id, by, answer.as_ref()));
+            }
             EventKind::Finished { .. } if root => {
                 self.at_rest()?;
                 self.answer.finish()?;
+            }
+            _ if self.detail >= Detail::Lines => {
+                let width = self.terminal.stderr.then(|| Terminal::width().saturating_sub(2));
+                if let Some(line) = self.teams.line(event, width, self.terminal.paint_err) {
+                    self.spinner.hide();
+                    note(format!("  {line}"));
+                }
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use super::wrap::{columns, cut};
 use crate::terminal::harmless_line;
 
 /// Arguments that say the most about a call, in this order.
-const TELLING: [&str; 8] = ["command", "path", "pattern", "query", "url", "glob", "name", "task"];
+const TELLING: [&str; 9] = ["command", "path", "pattern", "query", "url", "glob", "name", "task", "workflow"];
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -136,7 +136,7 @@ fn show(terminal: Terminal, question: &Question) {
     let mark = paint.paint(Style::color(Color::Yellow), "?");
     let node = paint.bold(&harmless_line(&question.node));
     note(format!("{mark} {node}: {}", harmless(&question.prompt)));
-    if let Some(details) = &question.details {
+    if let Some(details) = question.details.as_ref().filter(|_| question.kind != QuestionKind::Permission) {
         note(format!("  {}", harmless(&details.to_string())));
     }
     for (n, option) in question.options.iter().enumerate() {
@@ -146,5 +146,6 @@ fn show(terminal: Terminal, question: &Question) {
         QuestionKind::Approval | QuestionKind::Confirmation => "Answer yes or no:",
         QuestionKind::Choice => "Answer with a number or the text:",
         QuestionKind::Input => "Your answer:",
+        QuestionKind::Permission => "Answer yes, session (the same again) or no:",
     });
 }

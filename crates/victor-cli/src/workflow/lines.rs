@@ -1,17 +1,15 @@
-//! A run of a workflow as lines: one for each node that ends, with its time, tokens and cost.
+//! A run of a workflow as lines: one for each node that ends, with its time, tokens and cost, and for each word of a
+//! member of a team to another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::Duration;
 
 use victor::event::{Event, EventKind, NodeStatus};
 use victor::message::text_of;
-use victor::usage::{NanoUsd, Usage};
 use victor::workflow::Question;
 
-use crate::render::footer::{duration, tokens};
 use crate::render::spinner::Spinner;
-use crate::render::style::{Color, Style};
+use crate::render::work_line::{NodeLine, Teams, fallback};
 use crate::terminal::{Terminal, harmless, harmless_line, line, note};
 
 /// Who is shown a run.
@@ -30,6 +28,7 @@ pub(super) struct Lines {
     working: BTreeSet<String>,
     /// The kinds of the nodes that began.
     kinds: BTreeMap<String, String>,
+    teams: Teams,
 }
 
 impl View {
@@ -42,6 +41,7 @@ impl View {
             spinner: Spinner::new(terminal.stderr),
             working: BTreeSet::new(),
             kinds: BTreeMap::new(),
+            teams: Teams::default(),
         })
     }
 
@@ -65,11 +65,7 @@ impl View {
                 format!("{}: {}", harmless_line(tool), harmless_line(&text_of(output)))
             }
             EventKind::Warning { message } => format!("warning: {}", harmless(message)),
-            EventKind::Answered { id, by, answer } if by != "person" => {
-                let why = if by == "timeout" { "nobody answered in time" } else { "there is nobody to ask" };
-                let what = answer.as_ref().map_or_else(String::new, |a| format!(": {a}"));
-                format!("{}: {why}; its fallback acts{}", harmless_line(id), harmless_line(&what))
-            }
+            EventKind::Answered { id, by, answer } if by != "person" => fallback(id, by, answer.as_ref()),
             _ => return,
         };
         self.say(text);
@@ -100,32 +96,29 @@ impl Lines {
                 } else {
                     self.working.remove(&name);
                     let kind = self.kinds.get(&name).map_or("", String::as_str);
-                    let told = error.as_ref().map(|e| e.message.as_str());
-                    let figures = figures(*duration_ms, *usage, *cost);
+                    let line = NodeLine {
+                        status: *status,
+                        name: &format!("{name}{kind}"),
+                        error: error.as_ref().map(|e| e.message.as_str()),
+                        duration_ms: *duration_ms,
+                        usage: *usage,
+                        cost: *cost,
+                    };
                     self.spinner.hide();
-                    note(self.node(*status, &format!("{name}{kind}"), told, &figures));
+                    note(line.show(self.terminal.paint_err));
                 }
             }
             EventKind::Question { question } => {
                 self.working.remove(&place(&event.path, question));
             }
-            _ => return,
+            _ => {
+                let width = self.terminal.stderr.then(Terminal::width);
+                let Some(line) = self.teams.line(event, width, self.terminal.paint_err) else { return };
+                self.spinner.hide();
+                note(line);
+            }
         }
         self.show_working();
-    }
-
-    fn node(&self, status: NodeStatus, name: &str, error: Option<&str>, figures: &str) -> String {
-        let (mark, color, word) = match status {
-            NodeStatus::Completed => ("✓", Color::Green, ""),
-            NodeStatus::Retrying => ("↻", Color::Yellow, ", trying again"),
-            NodeStatus::Skipped => ("✗", Color::Yellow, ", going on"),
-            NodeStatus::Cancelled => ("–", Color::Yellow, " stopped"),
-            _ => ("✗", Color::Red, " failed"),
-        };
-        let paint = self.terminal.paint_err;
-        let error = error.map_or_else(String::new, |e| format!(": {}", harmless_line(e)));
-        let mark = paint.paint(Style::color(color), mark);
-        format!("{mark} {}{word}{error} {}", harmless_line(name), paint.dim(figures)).trim_end().to_owned()
     }
 
     fn show_working(&mut self) {
@@ -139,12 +132,4 @@ impl Lines {
 
 fn place(path: &[String], question: &Question) -> String {
     path.iter().map(String::as_str).chain([question.node.as_str()]).collect::<Vec<_>>().join("/")
-}
-
-/// `3.2 s · 1,234 in · 56 out · $0.0123`
-fn figures(duration_ms: Option<u64>, usage: Option<Usage>, cost: Option<NanoUsd>) -> String {
-    let time = duration_ms.map(|ms| duration(Duration::from_millis(ms)));
-    let used = usage.filter(|u| u.total() > 0);
-    let cost = used.and(cost).map(|c| c.to_string());
-    [time, used.map(|u| tokens(&u)), cost].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }

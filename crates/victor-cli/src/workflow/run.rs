@@ -9,8 +9,8 @@ use victor::agent::DryRun;
 use victor::id::RunId;
 use victor::usage::{Budget, NanoUsd};
 use victor::workflow::{
-    ABORTED, Changed, Question, Resumed, RunOptions, RunState, RunStatus, WorkflowError, WorkflowOutcome, WorkflowRun,
-    Workflows,
+    ABORTED, AskLater, Changed, Leave, Question, Resumed, RunOptions, RunState, RunStatus, WorkflowError,
+    WorkflowOutcome, WorkflowRun, Workflows,
 };
 
 use super::ask::{Desk, Otherwise, Typed};
@@ -71,6 +71,12 @@ fn ready(app: &App, args: &FollowArgs) -> Result<Ready, Failure> {
     let given = input::answers(&args.answer)?;
     let Opened { runtime, .. } = app.open(&flags)?;
     let (approver, calls) = tool::approver(app, &runtime, &flags);
+    // Without anybody to ask the run's own leave holds: denied at once, or left waiting where it was begun so.
+    let approver = match (flags.call.yes, args.wait, app.terminal.can_ask()) {
+        (true, ..) | (false, false, true) => Some(approver),
+        (false, true, _) => Some(Arc::new(AskLater) as _),
+        (false, false, false) => None,
+    };
     let (otherwise, people) = match (args.wait, app.terminal.can_ask()) {
         (true, _) => (Otherwise::Later, None),
         (false, false) => (Otherwise::Nobody, None),
@@ -84,7 +90,8 @@ fn ready(app: &App, args: &FollowArgs) -> Result<Ready, Failure> {
         mode: args.call.mode,
         sandbox: args.call.sandbox.map(Into::into),
         dry_run: if args.call.dry_run { DryRun::On } else { DryRun::Off },
-        approver: Some(approver),
+        approver,
+        leave: if args.wait { Leave::Later } else { Leave::Now },
         interviewer: Some(Arc::clone(&desk) as _),
         budget: Budget {
             max_turns: args.max_turns,

@@ -17,9 +17,11 @@ use crate::provider::{Model, Selector};
 use crate::runtime::{CallOptions, Progress, Runtime, SMALL_WINDOW};
 use crate::session::SessionSettings;
 use crate::tool::{DynTool, ToolOutput, ToolSet};
+use crate::usage::Spent;
 
 use super::dispatch::{RunScope, Scope};
 use super::emit::Emitter;
+use super::ledger::Ledger;
 use super::spec::AgentSpec;
 use super::{Agent, AgentInner, AgentParts};
 
@@ -279,7 +281,11 @@ pub(super) async fn tools(
     let all = runtime.tool_set().await;
     let tools = all.tools().iter().chain(own).filter(|tool| {
         let spec = tool.spec();
-        mode.permits(spec.effects) && globs.as_ref().is_none_or(|globs| globs.iter().any(|g| g.is_match(&spec.name)))
+        let wanted = match &globs {
+            None => tool.is_offered(),
+            Some(globs) => globs.iter().any(|g| g.is_match(&spec.name)),
+        };
+        wanted && mode.permits(spec.effects)
     });
     ToolSet::new(tools.cloned())
 }
@@ -350,9 +356,11 @@ fn single(
         budget: defaults.budget,
         grants: options.grants.unwrap_or_default(),
         emitter: Emitter::new(run, Arc::clone(&runtime.inner.clock), events, cancel.clone()),
-        ledger: Arc::default(),
+        ledger: Arc::new(Ledger::priced(Spent::default(), defaults.budget)),
         cancel,
         log: None,
+        owner: options.owner.map_or_else(|| runtime.owner().into(), Arc::from),
+        within: Arc::from([]),
         marks: Arc::default(),
         denied: Arc::default(),
         used: Arc::default(),

@@ -24,6 +24,7 @@ use crate::tool::{CallDoor, Callee, DynTool, Effects, FileChange, Permit, Plan, 
 use crate::usage::Budget;
 
 use super::emit::Emitter;
+use super::later::cannot_wait;
 use super::ledger::Ledger;
 use super::log::SessionLog;
 use super::outcome::Denial;
@@ -55,6 +56,8 @@ pub(crate) struct Scope {
     pub(crate) cancel: CancellationToken,
     // Weak: a tool that keeps its context must not keep the session.
     pub(crate) log: Option<Weak<SessionLog>>,
+    pub(crate) owner: Arc<str>,
+    pub(crate) within: Arc<[Arc<str>]>,
     pub(crate) marks: Arc<Marks>,
     pub(crate) denied: Arc<Mutex<Vec<Denial>>>,
     pub(crate) used: Arc<Mutex<Vec<String>>>,
@@ -82,6 +85,14 @@ pub(crate) enum Ruling {
     Ask(Box<ApprovalRequest>),
     Deny(String),
     Abort(String),
+}
+
+/// What a call that was judged on the spot has come to.
+pub(crate) enum Admission {
+    /// It may run.
+    Granted(Box<Prepared>),
+    /// It will be answered later.
+    Asks(Box<ApprovalRequest>),
 }
 
 impl RunScope {
@@ -219,25 +230,48 @@ impl RunScope {
     async fn complete(&self, prepared: Prepared) -> Result<ToolOutput, ToolError> {
         let name = prepared.call.name.clone();
         let admitted = self.admitted(prepared).await;
+        self.run(self.noted(&name, admitted)?).await
+    }
+
+    /// What was admitted; a denial is kept.
+    pub(crate) fn noted<T>(&self, tool: &str, admitted: Result<T, ToolError>) -> Result<T, ToolError> {
         if let Err(ToolError::Denied(reason)) = &admitted {
-            self.note_denial(&name, reason);
+            self.note_denial(tool, reason);
         }
-        self.run(admitted?).await
+        admitted
     }
 
     /// Judges a call and asks about it on the spot.
     pub(crate) async fn admitted(&self, prepared: Prepared) -> Result<Prepared, ToolError> {
+        match self.admission(prepared, &[]).await? {
+            Admission::Granted(prepared) => Ok(*prepared),
+            Admission::Asks(question) => Err(ToolError::Denied(cannot_wait(&question, "a call within a call"))),
+        }
+    }
+
+    /// Judges a call, with what was decided before on questions like its own; else it is asked.
+    pub(crate) async fn admission(
+        &self,
+        prepared: Prepared,
+        decided: &[(ApprovalRequest, Decision)],
+    ) -> Result<Admission, ToolError> {
         let decision = match self.rule(&prepared).await {
             Ruling::Allow => Decision::Allow(GrantScope::Once),
             Ruling::Deny(reason) => Decision::Deny { reason },
             Ruling::Abort(reason) => Decision::Abort { reason },
-            Ruling::Ask(question) => match self.ask(&question).await {
-                Answer::Decided(decision) => decision,
-                Answer::Later => Decision::Deny { reason: "this question cannot wait; call it again".to_owned() },
+            Ruling::Ask(question) => match decided.iter().find(|(asked, _)| asked.is_same(&question)) {
+                Some((_, decision)) => {
+                    self.remember(&question, decision);
+                    decision.clone()
+                }
+                None => match self.ask(&question).await {
+                    Answer::Decided(decision) => decision,
+                    Answer::Later => return Ok(Admission::Asks(question)),
+                },
             },
         };
         match decision {
-            Decision::Allow(_) => Ok(prepared),
+            Decision::Allow(_) => Ok(Admission::Granted(Box::new(prepared))),
             Decision::Deny { reason } => Err(ToolError::Denied(reason)),
             Decision::Abort { reason } => {
                 self.abort();

@@ -34,9 +34,11 @@ impl Ledger {
         Self { account: Mutex::new(Account { spent, ..Account::default() }), budget, above: None }
     }
 
-    /// The account of a part, which may use this much of what is above it.
-    pub(crate) fn part(above: &Arc<Self>, budget: Budget) -> Self {
-        Self { account: Mutex::default(), budget, above: Some(Arc::clone(above)) }
+    /// The account of a part, which may use this much of what is above it. What it has spent before is in the account
+    /// above already.
+    pub(crate) fn part(above: &Arc<Self>, budget: Budget, spent: Spent) -> Self {
+        let account = Account { spent, ..Account::default() };
+        Self { account: Mutex::new(account), budget, above: Some(Arc::clone(above)) }
     }
 
     /// The account of the whole run.

@@ -1,24 +1,26 @@
 //! Runs of agents that are a part of another run: a tool's, a team's, a workflow's.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 
-use async_trait::async_trait;
 use futures::FutureExt;
 
 use crate::conversation::Conversation;
 use crate::error::VictorError;
 use crate::estimate::{message_tokens, text_tokens};
 use crate::event::EventKind;
+use crate::id::{CallId, Timestamp};
 use crate::message::{Input, Message, Role};
-use crate::permission::{Answer, ApprovalRequest, Approver, Decision};
+use crate::permission::{ApprovalRequest, Decision};
 use crate::request::OutputSchema;
 use crate::tool::{DynTool, ToolSet};
-use crate::usage::Budget;
+use crate::usage::{Budget, Spent};
 
 use super::create::check_price;
 use super::dispatch::{RunScope, Scope};
-use super::driver::Driver;
+use super::driver::{Driven, Driver};
+use super::later::{NoWaiting, PutDown, TakenUp, Unanswered};
 use super::ledger::Ledger;
 use super::machine::{Machine, Setup};
 use super::outcome::Outcome;
@@ -38,6 +40,10 @@ pub struct Part {
     pub output_schema: Option<Arc<OutputSchema>>,
     /// Its share of what is left; can only narrow.
     pub budget: Budget,
+    /// What becomes of it when a question cannot be answered now.
+    pub unanswered: Unanswered,
+    /// Where it was put down before, and what was decided since; its input is not read then.
+    pub taken_up: Option<Box<TakenUp>>,
 }
 
 /// How a part of a run ended.
@@ -47,6 +53,8 @@ pub struct PartEnd {
     pub outcome: Outcome,
     /// What failed.
     pub error: Option<VictorError>,
+    /// Where it was put down, if its status is `waiting`.
+    pub put_down: Option<Box<PutDown>>,
 }
 
 impl Part {
@@ -82,7 +90,7 @@ impl RunScope {
             Err(e) => {
                 let took = self.inner.emitter.now().since(begun);
                 let outcome = Outcome::refused(self.inner.run, Some(&agent.inner.model), &e, took);
-                PartEnd { outcome, error: Some(e) }
+                PartEnd { outcome, error: Some(e), put_down: None }
             }
         };
         for denial in &end.outcome.denied {
@@ -103,10 +111,6 @@ impl RunScope {
             check_price(&agent.inner.model)?;
         }
         let fallbacks = fallbacks(agent, &budget, &above.cancel).await;
-        let message = Message { role: Role::User, content: input.0 };
-        let context = text_tokens(&agent.inner.parts.system) + message_tokens(&message);
-        let mut conversation = Conversation::default();
-        conversation.push(Arc::new(message)).map_err(|e| VictorError::Internal(e.to_string()))?;
         let started = above.emitter.now();
         let setup = Setup {
             run: above.run,
@@ -114,7 +118,12 @@ impl RunScope {
             budget: Budget { max_time: budget.max_time, ..own },
             window: agent.inner.model.info.context_window,
             fallbacks: u32::try_from(fallbacks.len()).unwrap_or(u32::MAX),
-            context,
+            context: 0,
+        };
+        let mut part = part;
+        let Begin { mut conversation, machine, turn, context, spent, answers } = match part.taken_up.take() {
+            None => Begin::anew(agent, input, setup, started)?,
+            Some(taken_up) => Begin::again(*taken_up, started)?,
         };
         let slot = ErrorSlot::default();
         let parts = AgentParts {
@@ -124,19 +133,19 @@ impl RunScope {
         };
         let driver = Driver {
             parts: &parts,
-            scope: self.of_part(agent, part, own).await,
+            scope: self.of_part(agent, part, own, spent).await,
             conversation: &mut conversation,
             log: None,
             session: None,
-            machine: Machine::new(setup, started),
+            machine,
             model: agent.inner.model.clone(),
             fallbacks,
             begin: Vec::new(),
             begun: false,
-            answers: std::collections::HashMap::new(),
+            answers,
             waiting: Vec::new(),
             suspended: None,
-            turn: Turn::default(),
+            turn,
             error: None,
             structured: None,
             revisions: 0,
@@ -144,12 +153,13 @@ impl RunScope {
             context,
             slot: Arc::clone(&slot),
         };
-        let outcome = driver.drive().await.outcome;
+        let Driven { outcome, context, suspended } = driver.drive().await;
+        let put_down = suspended.map(|suspended| Box::new(PutDown { suspended, conversation, context }));
         let error = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(PartEnd { outcome, error })
+        Ok(PartEnd { outcome, error, put_down })
     }
 
-    async fn of_part(&self, agent: &Agent, part: Part, own: Budget) -> Self {
+    async fn of_part(&self, agent: &Agent, part: Part, own: Budget, spent: Spent) -> Self {
         let above = &self.inner;
         let tools = above.cancel.run_until_cancelled(agent.tools()).await.unwrap_or_default();
         let further = part.tools.into_iter().filter(|t| agent.inner.mode.permits(t.spec().effects));
@@ -160,13 +170,18 @@ impl RunScope {
             sandbox: above.sandbox.max(agent.inner.sandbox),
             dry_run: above.dry_run.max(agent.inner.spec.dry_run),
             tools: ToolSet::new(tools.tools().iter().cloned().chain(further)),
-            approver: Arc::new(NoWaiting(Arc::clone(&above.approver))),
+            approver: match part.unanswered {
+                Unanswered::Wait => Arc::clone(&above.approver),
+                Unanswered::Deny => Arc::new(NoWaiting(Arc::clone(&above.approver))),
+            },
             budget: own.within(&above.budget),
             grants: Arc::clone(&above.grants),
             emitter: above.emitter.child(part.name),
-            ledger: Arc::new(Ledger::part(&above.ledger, own)),
+            ledger: Arc::new(Ledger::part(&above.ledger, own, spent)),
             cancel: above.cancel.child_token(),
             log: above.log.clone(),
+            owner: Arc::clone(&above.owner),
+            within: Arc::clone(&above.within),
             marks: Arc::clone(&above.marks),
             denied: Arc::default(),
             used: Arc::default(),
@@ -176,18 +191,37 @@ impl RunScope {
     }
 }
 
-/// A part of a run cannot be put down by itself: what cannot be answered now is denied.
-struct NoWaiting(Arc<dyn Approver>);
+/// What a part's driver begins with.
+struct Begin {
+    conversation: Conversation,
+    machine: Machine,
+    turn: Turn,
+    context: u64,
+    spent: Spent,
+    answers: HashMap<CallId, (ApprovalRequest, Decision)>,
+}
 
-#[async_trait]
-impl Approver for NoWaiting {
-    async fn ask(&self, request: &ApprovalRequest) -> Answer {
-        match self.0.ask(request).await {
-            Answer::Later => {
-                let reason = "an agent that works for another one cannot wait for an answer".to_owned();
-                Answer::Decided(Decision::Deny { reason })
-            }
-            decided @ Answer::Decided(_) => decided,
+impl Begin {
+    fn anew(agent: &Agent, input: Input, setup: Setup, now: Timestamp) -> Result<Self, VictorError> {
+        let message = Message { role: Role::User, content: input.0 };
+        let context = text_tokens(&agent.inner.parts.system) + message_tokens(&message);
+        let mut conversation = Conversation::default();
+        conversation.push(Arc::new(message)).map_err(|e| VictorError::Internal(e.to_string()))?;
+        let machine = Machine::new(Setup { context, ..setup }, now);
+        let (turn, spent, answers) = (Turn::default(), Spent::default(), HashMap::new());
+        Ok(Self { conversation, machine, turn, context, spent, answers })
+    }
+
+    /// Where it was put down: its open calls are planned and judged again.
+    fn again(taken_up: TakenUp, now: Timestamp) -> Result<Self, VictorError> {
+        let TakenUp { put_down: PutDown { suspended, conversation, context }, decided } = taken_up;
+        let calls = conversation.open_calls().to_vec();
+        if calls.is_empty() {
+            return Err(VictorError::Internal("a waiting agent without open calls".to_owned()));
         }
+        let mut machine = suspended.machine;
+        machine.resume(calls.iter().map(|c| c.id.clone()).collect(), now);
+        let answers = decided.into_iter().map(|(asked, said)| (asked.call.clone(), (asked, said))).collect();
+        Ok(Self { conversation, machine, turn: Turn::new(calls), context, spent: suspended.spent, answers })
     }
 }

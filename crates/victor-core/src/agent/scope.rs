@@ -6,19 +6,18 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 
 use futures::FutureExt;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::error::{ConfigurationError, ToolError, VictorError};
+use crate::error::{ConfigurationError, VictorError};
 use crate::event::EventKind;
-use crate::id::{CallId, RunId, Timestamp};
-use crate::message::{Block, Input, ToolCall};
+use crate::id::{RunId, Timestamp};
+use crate::message::Input;
 use crate::permission::{Approver, Mode};
 use crate::runtime::Runtime;
 use crate::sandbox::SandboxMode;
-use crate::tool::{ToolOutput, ToolSet};
+use crate::tool::ToolSet;
 use crate::usage::{Budget, NanoUsd, Spent};
 
 use super::dispatch::{RunScope, Scope};
@@ -53,6 +52,25 @@ pub struct ScopeOptions {
     pub spent: Spent,
     /// The place of its next event.
     pub next_event: u64,
+    /// Who it belongs to; `None` for the runtime's owner.
+    pub owner: Option<String>,
+    /// What the run is, where it could come to run inside of itself.
+    pub within: Option<Arc<str>>,
+}
+
+/// What a part of a run is opened with.
+#[derive(Clone, Debug, Default)]
+pub struct PartOptions {
+    /// What stands at the end of its events' path.
+    pub path: Vec<String>,
+    /// What ends it: a child of the run's own.
+    pub cancel: CancellationToken,
+    /// What it may use at most; can only narrow.
+    pub budget: Budget,
+    /// What it has used already, where it goes on; counted above already.
+    pub spent: Spent,
+    /// What it is, where it could come to run inside of itself: see [`RunScope::within`].
+    pub within: Option<Arc<str>>,
 }
 
 /// The end of a run that its driver holds: tells the last event, once.
@@ -114,7 +132,14 @@ impl RunScope {
     /// should be a child of [`cancellation`](Self::cancellation). `budget` can only narrow.
     #[must_use]
     pub fn part(&self, path: &[String], cancel: CancellationToken, budget: Budget) -> Self {
+        self.part_of(PartOptions { path: path.to_vec(), cancel, budget, spent: Spent::default(), within: None })
+    }
+
+    /// As [`part`](Self::part), with all that can be said of a part.
+    #[must_use]
+    pub fn part_of(&self, options: PartOptions) -> Self {
         let above = &*self.inner;
+        let PartOptions { path, cancel, budget, spent, within } = options;
         let scope = Scope {
             runtime: above.runtime.clone(),
             run: above.run,
@@ -125,10 +150,15 @@ impl RunScope {
             approver: Arc::clone(&above.approver),
             budget: budget.within(&above.budget),
             grants: Arc::clone(&above.grants),
-            emitter: above.emitter.below(path),
-            ledger: Arc::new(Ledger::part(&above.ledger, budget)),
+            emitter: above.emitter.below(&path),
+            ledger: Arc::new(Ledger::part(&above.ledger, budget, spent)),
             cancel,
             log: above.log.clone(),
+            owner: Arc::clone(&above.owner),
+            within: match within {
+                Some(name) => above.within.iter().cloned().chain([name]).collect(),
+                None => Arc::clone(&above.within),
+            },
             marks: Arc::clone(&above.marks),
             denied: Arc::clone(&above.denied),
             used: Arc::clone(&above.used),
@@ -144,34 +174,6 @@ impl RunScope {
     /// What made it fail. A limit, a denial and a cancellation are outcomes, not errors.
     pub async fn run_agent(&self, agent: &Agent, name: &str, input: impl Into<Input>) -> Result<Outcome, VictorError> {
         self.run_part(agent, Part::named(name), input).await.into_result()
-    }
-
-    /// Calls a tool as a part of this run, on the same permission path as an agent's call, and tells of it.
-    ///
-    /// # Errors
-    /// Unknown tool, wrong arguments, denial, failure.
-    pub async fn call_tool(&self, name: &str, arguments: Value) -> Result<ToolOutput, ToolError> {
-        let number = self.inner.nested.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let id = CallId::nth(number);
-        let call = ToolCall { id, provider_id: None, name: name.to_owned(), arguments, malformed: None };
-        let told = EventKind::ToolCall {
-            id: call.id.clone(),
-            tool: call.name.clone(),
-            arguments: call.arguments.clone(),
-            preview: None,
-        };
-        self.emit(told).await;
-        let begun = self.now();
-        let result = self.call(&call).await;
-        self.note_use(name);
-        let (success, output, structured, denied) = match &result {
-            Ok(output) => (!output.is_error, output.content.clone(), output.structured.clone(), false),
-            Err(e) => (false, vec![Block::text(e.to_string())], None, matches!(e, ToolError::Denied(_))),
-        };
-        let duration_ms = u64::try_from(self.now().since(begun).as_millis()).unwrap_or(u64::MAX);
-        let (id, tool) = (call.id, call.name);
-        self.emit(EventKind::ToolResult { id, tool, success, output, structured, duration_ms, denied }).await;
-        result
     }
 
     /// Tells something at this part's path; waits while the reader is behind.
@@ -203,6 +205,31 @@ impl RunScope {
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
         &self.inner.runtime
+    }
+
+    /// Who the run belongs to.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.inner.owner
+    }
+
+    /// What this part of the run is inside of, by name, from the outside in: of things that could come to run inside of
+    /// themselves.
+    #[must_use]
+    pub fn within(&self) -> &[Arc<str>] {
+        &self.inner.within
+    }
+
+    /// How far programs may reach.
+    #[must_use]
+    pub fn sandbox(&self) -> SandboxMode {
+        self.inner.sandbox
+    }
+
+    /// Whether calls that change something are carried out.
+    #[must_use]
+    pub fn dry_run(&self) -> DryRun {
+        self.inner.dry_run
     }
 
     /// What its tools and agents may do at most.
@@ -296,13 +323,15 @@ impl Opened {
         let defaults = &runtime.inner.defaults;
         let mode = options.mode.or(defaults.mode).unwrap_or_default();
         let budget = options.budget.over(&defaults.budget);
+        // The most that its agents can name, not what they are offered.
+        let all = ["*".to_owned()];
         let scope = Scope {
             runtime: runtime.clone(),
             run: self.run,
             mode,
             sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
             dry_run: options.dry_run.max(defaults.dry_run),
-            tools: create::tools(runtime, &[], options.tools.as_deref(), mode).await,
+            tools: create::tools(runtime, &[], Some(options.tools.as_deref().unwrap_or(&all)), mode).await,
             approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
             budget,
             grants: Arc::default(),
@@ -311,6 +340,8 @@ impl Opened {
             ledger: Arc::new(Ledger::priced(options.spent, budget)),
             cancel: self.cancel,
             log: None,
+            owner: options.owner.map_or_else(|| runtime.owner().into(), Arc::from),
+            within: options.within.into_iter().collect(),
             marks: Arc::default(),
             denied: Arc::default(),
             used: Arc::default(),

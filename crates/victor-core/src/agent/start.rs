@@ -191,6 +191,8 @@ async fn scope(agent: &Agent, out: &Outlet, state: &ChatState, spent: Spent) -> 
         ledger: Arc::new(Ledger::resumed(spent, agent.inner.model.info.price.as_ref(), agent.inner.budget)),
         cancel: out.cancel.clone(),
         log: state.log.as_ref().map(Arc::downgrade),
+        owner: agent.owner().into(),
+        within: Arc::from([]),
         marks: Arc::default(),
         denied: Arc::default(),
         used: Arc::default(),

@@ -98,12 +98,7 @@ impl Driver<'_> {
     /// The answer that a resumed run was given to just this question; another question has to be asked again.
     fn given_answer(&mut self, question: &ApprovalRequest) -> Option<Decision> {
         let (asked, decision) = self.answers.remove(&question.call)?;
-        let same = asked.tool == question.tool
-            && asked.arguments == question.arguments
-            && asked.effects == question.effects
-            && asked.keys == question.keys
-            && asked.preview == question.preview;
-        same.then_some(decision)
+        asked.is_same(question).then_some(decision)
     }
 
     fn decided(&self, prepared: Box<Prepared>, decision: Decision) -> (Slot, Judgement) {

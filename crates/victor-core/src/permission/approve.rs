@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{CallId, RunId};
+use crate::question::{AskLater, Question, Reply};
 use crate::tool::{Effects, Preview};
 
 use super::{PermissionKey, literal};
@@ -55,6 +56,30 @@ impl ApprovalRequest {
         rules.dedup();
         rules
     }
+
+    /// Whether the same is asked: an answer to one counts for the other.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self { run_id: _, call, tool, arguments, effects, keys, preview, reason: _, leaves_sandbox } = self;
+        *call == other.call
+            && *tool == other.tool
+            && *arguments == other.arguments
+            && *effects == other.effects
+            && *keys == other.keys
+            && *preview == other.preview
+            && *leaves_sandbox == other.leaves_sandbox
+    }
+
+    /// How the call can be allowed where nobody can be asked.
+    #[must_use]
+    pub fn how_to_allow(&self) -> String {
+        let quoted = |rule: &String| format!("--allow '{}'", rule.replace('\'', r"'\''"));
+        match self.allow_rules().iter().map(quoted).collect::<Vec<_>>().join(" ") {
+            _ if self.leaves_sandbox => "run with --sandbox off to allow it".to_owned(),
+            none if none.is_empty() => "answer all questions with --yes to allow it".to_owned(),
+            rules => format!("allow it with {rules} or answer all questions with --yes"),
+        }
+    }
 }
 
 /// The pattern that fits this key and no other; `None` where none can be written.
@@ -62,7 +87,7 @@ fn pattern_of(key: &PermissionKey) -> Option<String> {
     let pattern = match key {
         PermissionKey::Path { relative: Some(path), .. } | PermissionKey::Path { absolute: path, .. } => escape(path),
         PermissionKey::Command { text } => literal(text),
-        PermissionKey::Host { host } => literal(host),
+        PermissionKey::Host { host: name } | PermissionKey::Name { name } => literal(name),
         PermissionKey::UnsplitCommand { .. } => return None,
     };
     (!pattern.is_empty() && pattern.trim() == pattern && !pattern.contains(char::is_control)).then_some(pattern)
@@ -110,6 +135,13 @@ pub enum Answer {
 pub trait Approver: Send + Sync + 'static {
     /// Answers one question.
     async fn ask(&self, request: &ApprovalRequest) -> Answer;
+
+    /// Puts a question to the same person that is no leave for a call: what a workflow asks that runs as a part of this
+    /// run. Nobody is there unless an approver says otherwise; then the question's fallback acts. Whoever says yes to
+    /// all calls has not answered it.
+    async fn question(&self, _: &Question) -> Reply {
+        Reply::Nobody
+    }
 }
 
 /// Where nobody can be asked: everything is denied, with a message that says how to allow it.
@@ -119,13 +151,7 @@ pub struct DenyAll;
 #[async_trait]
 impl Approver for DenyAll {
     async fn ask(&self, request: &ApprovalRequest) -> Answer {
-        let quoted = |rule: &String| format!("--allow '{}'", rule.replace('\'', r"'\''"));
-        let how = match request.allow_rules().iter().map(quoted).collect::<Vec<_>>().join(" ") {
-            _ if request.leaves_sandbox => "run with --sandbox off to allow it".to_owned(),
-            none if none.is_empty() => "answer all questions with --yes to allow it".to_owned(),
-            rules => format!("allow it with {rules} or answer all questions with --yes"),
-        };
-        let reason = format!("{}; nobody can be asked here: {how}", request.reason);
+        let reason = format!("{}; nobody can be asked here: {}", request.reason, request.how_to_allow());
         Answer::Decided(Decision::Deny { reason })
     }
 }
@@ -141,5 +167,16 @@ impl Approver for AllowAll {
             return DenyAll.ask(request).await;
         }
         Answer::Decided(Decision::Allow(GrantScope::Once))
+    }
+}
+
+#[async_trait]
+impl Approver for AskLater {
+    async fn ask(&self, _: &ApprovalRequest) -> Answer {
+        Answer::Later
+    }
+
+    async fn question(&self, _: &Question) -> Reply {
+        Reply::Later
     }
 }

@@ -113,6 +113,11 @@ pub enum PermissionKey {
         /// The line.
         text: String,
     },
+    /// Something that goes by a name: a workflow.
+    Name {
+        /// The name.
+        name: String,
+    },
     /// Another machine.
     Host {
         /// Its name or address; `*` for any.
@@ -144,7 +149,7 @@ impl std::fmt::Display for PermissionKey {
         match self {
             Self::Path { relative: Some(path), .. } | Self::Path { absolute: path, .. } => f.write_str(path),
             Self::Command { text } | Self::UnsplitCommand { text } => f.write_str(text),
-            Self::Host { host } => f.write_str(host),
+            Self::Host { host: name } | Self::Name { name } => f.write_str(name),
         }
     }
 }

@@ -176,7 +176,7 @@ impl Pattern {
             // A line that could not be split is never allowed by a pattern; the commands in it that can be seen have
             // keys of their own, which deny rules are held against.
             Some(PermissionKey::UnsplitCommand { .. }) => effect == RuleEffect::Ask,
-            Some(PermissionKey::Host { host }) => self.words.fits(host),
+            Some(PermissionKey::Host { host: name } | PermissionKey::Name { name }) => self.words.fits(name),
         }
     }
 

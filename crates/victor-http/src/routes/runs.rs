@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Body as Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use victor_core::id::RunId;
 use victor_core::permission::{Decision, GrantScope};
 use victor_core::token::Scope;
@@ -34,12 +35,16 @@ struct Cancelled {
     cancelled: bool,
 }
 
-/// What becomes of a call.
+/// What becomes of a call, or the answer to what a workflow within the run asks.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DecisionBody {
-    /// The decision.
-    decision: Word,
+    /// The decision. To an approval or confirmation of a workflow, `allow` is a yes and `deny` a no.
+    #[serde(default)]
+    decision: Option<Word>,
+    /// The answer to a `question` event.
+    #[serde(default)]
+    answer: Option<Value>,
     /// Why, for the agent to read where it is a no.
     #[serde(default)]
     reason: Option<String>,
@@ -66,7 +71,11 @@ struct Decided {
     /// The question.
     id: String,
     /// What was decided.
-    decision: Word,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Word>,
+    /// What was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Value>,
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -81,7 +90,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .answers::<Cancelled>(200, "It is cancelled, or had ended.")
             .fails(&[404]),
         Endpoint::new(Method::POST, "/approvals/{id}", Scope::Chat, "decide_approval", decide)
-            .about("runs", "Decide whether a call may run")
+            .about("runs", "Decide whether a call may run, or answer what a workflow within the run asks")
             .takes::<DecisionBody>()
             .answers::<Decided>(200, "It is decided.")
             .fails(&[404, 409]),
@@ -119,13 +128,30 @@ async fn decide(
     Path(id): Path<String>,
     Body(body): Body<DecisionBody>,
 ) -> Result<Json<Decided>, ApiError> {
-    let decision = match body.decision {
+    if let (Some(answer), None) = (&body.answer, body.decision) {
+        door.approvals.answer(&id, &caller, answer)?;
+        return Ok(Json(Decided { success: true, id, decision: None, answer: body.answer }));
+    }
+    let word = match (body.decision, &body.answer) {
+        (Some(word), None) => word,
+        (Some(_), Some(_)) => return Err(ApiError::invalid("give `decision` or `answer`, not both")),
+        (None, _) => {
+            let provided: &[&str] = if body.reason.is_some() { &["reason"] } else { &[] };
+            let error = ApiError::new(StatusCode::BAD_REQUEST, "MISSING_FIELD", "`decision` or `answer` is missing");
+            return Err(error.with(json!({ "required_fields": ["decision"], "provided_fields": provided })));
+        }
+    };
+    if door.approvals.asks_person(&id, &caller) {
+        door.approvals.answer(&id, &caller, &Value::Bool(word != Word::Deny))?;
+        return Ok(Json(Decided { success: true, id, decision: Some(word), answer: None }));
+    }
+    let decision = match word {
         Word::Allow => Decision::Allow(GrantScope::Once),
         Word::AllowSession => Decision::Allow(GrantScope::Session),
         Word::Deny => Decision::Deny { reason: body.reason.unwrap_or_else(|| "the user said no".to_owned()) },
     };
     door.approvals.decide(&id, &caller, decision)?;
-    Ok(Json(Decided { success: true, id, decision: body.decision }))
+    Ok(Json(Decided { success: true, id, decision: Some(word), answer: None }))
 }
 
 /// The run, if it is kept and the caller's.

@@ -13,7 +13,7 @@ use victor_core::message::text_of;
 use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision};
 use victor_core::runtime::CallOptions;
 use victor_core::token::Scope;
-use victor_core::tool::ToolOutput;
+use victor_core::tool::{Effects, ToolOutput};
 
 use crate::body::Body;
 use crate::caller::Caller;
@@ -73,7 +73,11 @@ async fn execute(
     Path(name): Path<String>,
     Body(request): Body<CallRequest>,
 ) -> Result<Json<CallResponse>, ApiError> {
-    known(&door, &name, &request.arguments).await?;
+    let effects = known(&door, &name, &request.arguments).await?;
+    if effects.contains(Effects::AGENT) {
+        // Whoever may not chat may not have agents work by way of a tool either.
+        caller.need(Scope::Chat)?;
+    }
     if door.runtime.is_closed() {
         return Err(shutting_down());
     }
@@ -92,7 +96,12 @@ async fn execute(
     let clock = door.runtime.clock();
     let (begun, cancel) = (clock.now(), CancellationToken::new());
     let _gone = cancel.clone().drop_guard();
-    let options = CallOptions { approver: Some(std::sync::Arc::new(Nobody)), cancel, ..CallOptions::default() };
+    let options = CallOptions {
+        approver: Some(std::sync::Arc::new(Nobody)),
+        cancel,
+        owner: Some(caller.owner.to_string()),
+        ..CallOptions::default()
+    };
     let done = door.runtime.call_tool(&name, request.arguments.clone(), options).await;
     let took = clock.now().since(begun);
     if let (Some((chat, _)), Ok(output)) = (&mut noted, &done) {
@@ -116,8 +125,8 @@ async fn execute(
     }))
 }
 
-/// Whether there is such a tool, and the arguments fit it.
-async fn known(door: &Door, name: &str, arguments: &Value) -> Result<(), ApiError> {
+/// What a tool can do at most, if there is one of this name and the arguments fit it.
+async fn known(door: &Door, name: &str, arguments: &Value) -> Result<Effects, ApiError> {
     let tools = door.runtime.tool_set().await;
     let Some(tool) = tools.get(name) else {
         let names = tools.tools().iter().map(|t| t.spec().name.as_str());
@@ -126,7 +135,8 @@ async fn known(door: &Door, name: &str, arguments: &Value) -> Result<(), ApiErro
     tool.spec().validate(arguments).map_err(|e| match e {
         ToolError::Model(text) => ApiError::invalid(text),
         other => other.into(),
-    })
+    })?;
+    Ok(tool.spec().effects)
 }
 
 /// What the agent of the conversation is told of a call that somebody else made.

@@ -17,7 +17,7 @@ use victor_core::question::{AskLater, Question};
 use victor_core::token::Scope;
 use victor_workflow::Workflows;
 use victor_workflow::error::WorkflowError;
-use victor_workflow::options::{Changed, Keeper, RunOptions, RunState, WorkflowOutcome};
+use victor_workflow::options::{Changed, Keeper, Leave, RunOptions, RunState, WorkflowOutcome};
 use victor_workflow::registry::{Reach, Registered};
 use victor_workflow::resume::Resumed;
 use victor_workflow::run::WorkflowRun;
@@ -55,6 +55,17 @@ struct RunBody {
     #[serde(default)]
     #[schemars(range(min = 1, max = 3600))]
     wait_timeout: Option<u64>,
+    /// What becomes of tool calls that need a yes; without it they are denied.
+    #[serde(default)]
+    approvals: Option<Approving>,
+}
+
+/// Who says yes to tool calls.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Approving {
+    /// The run waits with a question of the kind `permission`, until it is resumed with the answer.
+    Ask,
 }
 
 /// Answers to what a run waits for; none for a run that was interrupted.
@@ -247,7 +258,11 @@ async fn run(
     let mut input = body.parameters;
     input.extend(body.input);
     let file = is_file.then(|| found.source.clone());
-    let options = RunOptions { owner: Some(caller.owner.to_string()), file, ..options() };
+    let leave = match body.approvals {
+        Some(Approving::Ask) => Leave::Later,
+        None => Leave::Now,
+    };
+    let options = RunOptions { owner: Some(caller.owner.to_string()), file, leave, ..options() };
     let permit = Arc::clone(&door.room).try_acquire_owned().map_err(|_| overloaded(&door))?;
     let run = workflows.start(&found.workflow, Value::Object(input), options).await?;
     let limit = body.wait.unwrap_or(true).then_some(limit);

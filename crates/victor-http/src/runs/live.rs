@@ -13,6 +13,7 @@ use victor_core::agent::{Chat, Outcome, Run, Status};
 use victor_core::error::VictorError;
 use victor_core::event::{Event, EventKind};
 use victor_core::id::SessionId;
+use victor_core::question::Question;
 
 use super::Record;
 use crate::answer::dollars;
@@ -41,6 +42,7 @@ pub(crate) enum Detach {
 pub(crate) struct Work {
     pub(crate) run: Run,
     pub(crate) holds: Holds,
+    pub(crate) asks: Asks,
 }
 
 /// What a run holds until its end, in the order in which it is let go of.
@@ -80,6 +82,16 @@ struct Teller {
     conversation: Option<SessionId>,
     tokens: u64,
     question_timeout: u64,
+    asks: Asks,
+}
+
+/// Who is asked what a run wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// The client that follows it.
+    Client,
+    /// Nobody.
+    Nobody,
 }
 
 impl Live {
@@ -115,7 +127,7 @@ impl Live {
         heartbeat.reset();
         let question_timeout = door.config.approval_timeout.as_secs();
         let mut live = Self {
-            told: Teller { request_id, conversation, tokens: 0, question_timeout },
+            told: Teller { request_id, conversation, tokens: 0, question_timeout, asks: work.asks },
             run: Some(work.run),
             holds: Some(work.holds),
             record,
@@ -162,6 +174,11 @@ impl Live {
         self.door.meters.seen(&event);
         if let EventKind::Approval { request } = &event.kind {
             self.door.approvals.told(request, &self.record.owner);
+        }
+        if let EventKind::Question { question } = &event.kind
+            && self.told.asks == Asks::Client
+        {
+            self.door.approvals.told_person(self.record.run, question, &self.record.owner);
         }
         let (id, root) = (event.seq, event.path.is_empty());
         let stored = root && self.told.conversation.is_some() && matches!(event.kind, EventKind::Message { .. });
@@ -256,9 +273,9 @@ impl Drop for Live {
 
 impl Teller {
     fn moved(&self) -> Self {
-        let Self { request_id, conversation, tokens, question_timeout } = self;
+        let Self { request_id, conversation, tokens, question_timeout, asks } = self;
         let (request_id, conversation) = (Arc::clone(request_id), conversation.clone());
-        Self { request_id, conversation, tokens: *tokens, question_timeout: *question_timeout }
+        Self { request_id, conversation, tokens: *tokens, question_timeout: *question_timeout, asks: *asks }
     }
 
     /// What the API tells of an event; text of sub-agents stays inside.
@@ -295,6 +312,20 @@ impl Teller {
                 preview: request.preview,
                 timeout_seconds: self.question_timeout,
             }),
+            EventKind::Question { question } if self.asks == Asks::Client => {
+                let id = Approvals::person_id(&question);
+                let Question { kind, node, prompt, options, details, .. } = *question;
+                let timeout_seconds = self.question_timeout;
+                Some(StreamEvent::Question { id, kind, node, prompt, options, details, timeout_seconds })
+            }
+            EventKind::Node { node, status, error, .. } => {
+                let error = error.map(|e| e.message);
+                Some(StreamEvent::Node { node: node.to_string(), status, path, error })
+            }
+            EventKind::TeamStarted { formation, members } => {
+                Some(StreamEvent::TeamStarted { formation, members, path })
+            }
+            EventKind::MemberMessage { from, text } => Some(StreamEvent::MemberMessage { from, text, path }),
             EventKind::Usage { run, cost, .. } if root => {
                 Some(StreamEvent::Usage { tokens_used: run.into(), cost: cost.map(dollars) })
             }

@@ -16,7 +16,7 @@ use crate::sse::StreamEvent;
 use buffer::{Buffer, Replay};
 
 pub(crate) use follow::follow;
-pub(crate) use live::{Detach, Holds, Live, Work};
+pub(crate) use live::{Asks, Detach, Holds, Live, Work};
 
 /// How long the events of a run are kept after its end.
 const KEPT_FOR: Duration = Duration::from_mins(5);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use victor_core::blob::BlobId;
 use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision, GrantScope};
+use victor_core::question::{Question, QuestionKind, Reply};
 use victor_core::tool::Preview;
 
 use super::call::{Call, Era};
@@ -29,8 +30,55 @@ const PREVIEW: usize = 4000;
 
 /// A question that waits for its answer.
 pub(crate) struct Asked {
-    pub(crate) request: ApprovalRequest,
-    pub(crate) reply: oneshot::Sender<Decision>,
+    pub(crate) matter: Matter,
+    pub(crate) reply: oneshot::Sender<Said>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Matter {
+    /// May this call run?
+    Call(Box<ApprovalRequest>),
+    /// What a workflow within a run wants to know.
+    Person(Box<Question>),
+}
+
+/// What is said to it.
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    /// To a call.
+    Decided(Decision),
+    /// To a workflow; `Later` to a call too.
+    Replied(Reply),
+}
+
+impl Matter {
+    /// What it is recognised by when its call is made again.
+    pub(crate) fn id(&self) -> String {
+        match self {
+            Self::Call(request) => digest(request),
+            Self::Person(question) => format!("{}.{}", question.run_id, question.id),
+        }
+    }
+
+    /// What the client's answer says to it; nothing where it brought none.
+    pub(crate) fn said(&self, state: &State, responses: &BTreeMap<String, Value>, lasts: bool) -> Option<Said> {
+        match self {
+            Self::Call(_) => Some(Said::Decided(given(state, responses, lasts)?.decision)),
+            Self::Person(_) => {
+                let result: ElicitResult = serde_json::from_value(responses.get(QUESTION)?.clone()).ok()?;
+                Some(Said::Replied(answer(&result).map_or(Reply::Nobody, Reply::Answer)))
+            }
+        }
+    }
+
+    /// In a few words.
+    pub(crate) fn note(&self) -> String {
+        match self {
+            Self::Call(request) => format!("waits for an answer: may `{}` run?", request.tool),
+            Self::Person(question) => format!("waits for an answer: {}", question.prompt),
+        }
+    }
 }
 
 /// What a client has answered to a question of an earlier try.
@@ -62,16 +110,31 @@ impl Approver for Desk {
         {
             return Answer::Decided(given.decision.clone());
         }
+        let deny = |reason: &str| Answer::Decided(Decision::Deny { reason: reason.to_owned() });
+        let gone = || deny("nobody is there to be asked any more");
         let (reply, answer) = oneshot::channel();
-        let gone = || Decision::Deny { reason: "nobody is there to be asked any more".to_owned() };
-        if self.asked.send(Asked { request: request.clone(), reply }).await.is_err() {
-            return Answer::Decided(gone());
+        let matter = Matter::Call(Box::new(request.clone()));
+        if self.asked.send(Asked { matter, reply }).await.is_err() {
+            return gone();
         }
-        let decided = match tokio::time::timeout(self.timeout, answer).await {
-            Ok(answer) => answer.unwrap_or_else(|_| gone()),
-            Err(_) => Decision::Deny { reason: "the question was not answered in time".to_owned() },
-        };
-        Answer::Decided(decided)
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(Said::Decided(decision))) => Answer::Decided(decision),
+            Ok(Ok(Said::Replied(Reply::Later))) => Answer::Later,
+            Ok(Ok(Said::Replied(_)) | Err(_)) => gone(),
+            Err(_) => deny("the question was not answered in time"),
+        }
+    }
+
+    async fn question(&self, question: &Question) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let matter = Matter::Person(Box::new(question.clone()));
+        if self.asked.send(Asked { matter, reply }).await.is_err() {
+            return Reply::Nobody;
+        }
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(Said::Replied(reply))) => reply,
+            _ => Reply::Nobody,
+        }
     }
 }
 
@@ -85,22 +148,54 @@ pub(crate) fn digest(request: &ApprovalRequest) -> String {
 
 /// What comes of a question.
 pub(crate) enum Outcome {
-    /// It is decided.
-    Decided(Decision),
+    /// It is answered.
+    Said(Said),
     /// The client has to ask, and to repeat its request.
     Suspend(Box<InputRequest>),
 }
 
 /// Puts a question to the client.
-pub(crate) async fn put(call: &Call<'_>, request: &ApprovalRequest) -> Outcome {
-    if !call.can_elicit() {
-        return Outcome::Decided(nobody(request));
+pub(crate) async fn put(call: &Call<'_>, matter: &Matter) -> Outcome {
+    let params = match matter {
+        Matter::Call(request) if !call.can_elicit() => return Outcome::Said(Said::Decided(nobody(request))),
+        Matter::Person(_) if !call.can_elicit() => return Outcome::Said(Said::Replied(Reply::Nobody)),
+        Matter::Call(request) => form(call, request),
+        Matter::Person(question) => person_form(question),
+    };
+    if call.era() == Era::Requests {
+        return Outcome::Suspend(Box::new(InputRequest::Elicitation(ElicitRequest::new(params))));
     }
-    let params = form(call, request);
-    match call.era() {
-        Era::Requests => Outcome::Suspend(Box::new(InputRequest::Elicitation(ElicitRequest::new(params)))),
-        Era::Sessions => Outcome::Decided(elicit(call, params, request).await),
-    }
+    Outcome::Said(match matter {
+        Matter::Call(request) => Said::Decided(elicit(call, params, request).await),
+        Matter::Person(question) => {
+            Said::Replied(elicit_answer(call, question).await.map_or(Reply::Nobody, Reply::Answer))
+        }
+    })
+}
+
+/// Has the person answer what a workflow asks; nothing where they do not.
+pub(crate) async fn elicit_answer(call: &Call<'_>, question: &Question) -> Option<Value> {
+    answer(&fill_in(call, person_form(question)).await?.ok()?)
+}
+
+/// The question as a form with one field.
+pub(crate) fn person_form(question: &Question) -> ElicitRequestParams {
+    let field = match question.kind {
+        QuestionKind::Approval | QuestionKind::Confirmation => json!({"type": "boolean", "title": "Answer"}),
+        QuestionKind::Choice => json!({"type": "string", "title": "Answer", "enum": question.options}),
+        QuestionKind::Input => json!({"type": "string", "title": "Answer"}),
+        QuestionKind::Permission => {
+            json!({"type": "string", "title": "Answer", "enum": ["allow", "allow_session", "deny"]})
+        }
+    };
+    let schema = json!({"type": "object", "properties": {"answer": field}, "required": ["answer"]});
+    elicitation(format!("{} ({})", question.prompt, question.node), schema)
+}
+
+/// What the person said; whatever is no answer is none.
+pub(crate) fn answer(result: &ElicitResult) -> Option<Value> {
+    let content = result.content.as_ref().filter(|_| matches!(result.action, ElicitationAction::Accept))?;
+    content.get("answer").cloned()
 }
 
 async fn elicit(call: &Call<'_>, params: ElicitRequestParams, request: &ApprovalRequest) -> Decision {

@@ -110,7 +110,8 @@ impl Door {
     pub(crate) async fn tools(&self, runtime: &Runtime) -> Vec<Tool> {
         let specs = runtime.own_tool_set().await.specs();
         let mode = runtime.defaults().mode.unwrap_or_default();
-        let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects));
+        let own = |name: &str| self.own.iter().any(|tool| tool.tool().name == name);
+        let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects) && !own(&s.name));
         let mut tools: Vec<Tool> = offered.map(|s| convert::tool(s)).collect();
         if runtime.defaults().dry_run == DryRun::On {
             // What would be done has no form for programs.

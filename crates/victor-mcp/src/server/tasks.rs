@@ -33,13 +33,14 @@ async fn payload(call: &Call<'_>, live: &Live) -> TaskPayload {
         return TaskPayload::Completed { result: result.unwrap_or_default() };
     }
     let Some(question) = live.question() else { return TaskPayload::Working };
-    let digest = ask::digest(&question);
     match ask::put(call, &question).await {
-        Outcome::Decided(decision) => {
-            live.answer(&digest, decision);
+        Outcome::Said(said) => {
+            live.answer(&question.id(), said);
             TaskPayload::Working
         }
-        Outcome::Suspend(input) => TaskPayload::InputRequired { input_requests: BTreeMap::from([(digest, *input)]) },
+        Outcome::Suspend(input) => {
+            TaskPayload::InputRequired { input_requests: BTreeMap::from([(question.id(), *input)]) }
+        }
     }
 }
 
@@ -49,8 +50,8 @@ pub(crate) fn update(call: &Call<'_>, request: &UpdateTaskParams) -> Result<(), 
     for (question, value) in &request.input_responses {
         let state = State { tool: "run_agent".to_owned(), question: question.clone(), run: None };
         let responses = BTreeMap::from([(ask::QUESTION.to_owned(), value.clone())]);
-        if let Some(given) = ask::given(&state, &responses, true) {
-            live.answer(&given.question, given.decision);
+        if let Some(said) = live.asked(question).and_then(|matter| matter.said(&state, &responses, true)) {
+            live.answer(question, said);
         }
     }
     Ok(())

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use victor_core::agent::DryRun;
 use victor_core::error::ToolError;
 use victor_core::permission::{AllowAll, Approver};
+use victor_core::question::Reply;
 use victor_core::runtime::{CallOptions, Runtime};
 use victor_core::token::Scope;
 use victor_core::tool::{ToolOutput, ToolSet};
 
-use super::ask::{self, Asked, Desk, Given, Outcome, State};
+use super::ask::{self, Asked, Desk, Given, Matter, Outcome, Said, State};
 use super::call::{Call, Retry};
 use super::config::Questions;
 use crate::convert;
@@ -156,10 +157,16 @@ impl Follow<'_> {
                     }
                     return Ended::Done(done);
                 }
-                Some(asked) = questions.recv() => match ask::put(call, &asked.request).await {
+                Some(asked) = questions.recv() => match (ask::put(call, &asked.matter).await, &asked.matter) {
                     // A call that is gone wants no answer.
-                    Outcome::Decided(decision) => drop(asked.reply.send(decision)),
-                    Outcome::Suspend(question) => return self.suspended(work, &asked, *question).await,
+                    (Outcome::Said(said), _) => drop(asked.reply.send(said)),
+                    (Outcome::Suspend(question), Matter::Call(_)) => {
+                        return self.suspended(work, &asked, *question).await;
+                    }
+                    // The call is under way, and would be made again.
+                    (Outcome::Suspend(_), Matter::Person(_)) => {
+                        drop(asked.reply.send(Said::Replied(Reply::Nobody)));
+                    }
                 },
                 Some(text) = progress.recv() => call.progress(&text).await,
                 () = call.cx.ct.cancelled(), if !self.cancel.is_cancelled() => self.cancel.cancel(),
@@ -176,7 +183,7 @@ impl Follow<'_> {
         asked: &Asked,
         question: rmcp::model::InputRequest,
     ) -> Ended {
-        let state = State { tool: self.tool.to_owned(), question: ask::digest(&asked.request), run: None };
+        let state = State { tool: self.tool.to_owned(), question: asked.matter.id(), run: None };
         self.cancel.cancel();
         work.await.ok();
         Ended::Suspended(ask::input_required(self.call, question, &state).into())

@@ -7,18 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use rmcp::ErrorData;
-use rmcp::model::{
-    CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams, ElicitResult,
-    ElicitationAction, InputRequest, JsonObject, Tool,
-};
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, InputRequest, JsonObject, Tool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use victor_core::id::RunId;
 use victor_core::journal::RunStatus;
 use victor_core::permission::{AllowAll, Approver};
-use victor_core::question::{AskLater, Nobody, Question, QuestionKind};
+use victor_core::question::{AskLater, Nobody, Question, Reply};
 use victor_core::runtime::Runtime;
 use victor_core::token::Scope;
 use victor_core::tool::{Effects, ToolSpec, parameters_of};
@@ -28,7 +25,7 @@ use victor_workflow::options::{RunOptions, RunState, WorkflowOutcome};
 use victor_workflow::resume::Resumed;
 use victor_workflow::run::WorkflowRun;
 
-use super::ask::{self, Asked, Desk, Outcome, State};
+use super::ask::{self, Asked, Desk, Matter, Outcome, Said, State};
 use super::call::{Call, Era, OwnTool, Retry};
 use super::config::Questions;
 use super::runs::{SILENT, arguments, note, over};
@@ -207,7 +204,7 @@ impl Counter<'_> {
         let run = state.run.as_deref().filter(|_| state.tool == RUN).and_then(|run| run.parse().ok());
         let run = run.ok_or_else(|| ErrorData::invalid_params("requestState belongs to another request", None))?;
         let given = retry.responses.get(ask::QUESTION).and_then(|v| serde_json::from_value(v.clone()).ok());
-        match given.as_ref().and_then(answer) {
+        match given.as_ref().and_then(ask::answer) {
             Some(value) => Ok(self.resume(run, state.question, value).await),
             None => Err(ErrorData::invalid_params(
                 format!("the question was not answered; the run waits: `victor workflow resume {run}`"),
@@ -272,10 +269,10 @@ impl Counter<'_> {
                 Era::Requests => {
                     let state =
                         State { tool: RUN.to_owned(), question: question.id.clone(), run: Some(id.to_string()) };
-                    let asks = InputRequest::Elicitation(ElicitRequest::new(form(question)));
+                    let asks = InputRequest::Elicitation(ElicitRequest::new(ask::person_form(question)));
                     return Ok(ask::input_required(self.call, asks, &state).into());
                 }
-                Era::Sessions => self.elicit(question).await,
+                Era::Sessions => ask::elicit_answer(self.call, question).await,
             };
             let Some(value) = answered else { return Ok(Report::from(&outcome).told().into()) };
             match self.resume(id, question.id.clone(), value).await {
@@ -322,36 +319,17 @@ impl Counter<'_> {
         }
     }
 
-    /// A question about a tool call. Where asking means to end the request, nobody can be asked within a run.
+    /// A question of the run. Where asking means to end the request, a node waits for leave, and the run with it; a
+    /// workflow within the run cannot.
     async fn decide(&self, asked: Asked) {
-        let decision = match ask::put(self.call, &asked.request).await {
-            Outcome::Decided(decision) => decision,
-            Outcome::Suspend(_) => ask::nobody(&asked.request),
+        let said = match (ask::put(self.call, &asked.matter).await, &asked.matter) {
+            (Outcome::Said(said), _) => said,
+            (Outcome::Suspend(_), Matter::Call(_)) => Said::Replied(Reply::Later),
+            (Outcome::Suspend(_), Matter::Person(_)) => Said::Replied(Reply::Nobody),
         };
         // A call that is gone wants no answer.
-        let _ = asked.reply.send(decision);
+        let _ = asked.reply.send(said);
     }
-
-    async fn elicit(&self, question: &Question) -> Option<Value> {
-        answer(&ask::fill_in(self.call, form(question)).await?.ok()?)
-    }
-}
-
-/// The question as a form with one field.
-fn form(question: &Question) -> ElicitRequestParams {
-    let field = match question.kind {
-        QuestionKind::Approval | QuestionKind::Confirmation => json!({"type": "boolean", "title": "Answer"}),
-        QuestionKind::Choice => json!({"type": "string", "title": "Answer", "enum": question.options}),
-        QuestionKind::Input => json!({"type": "string", "title": "Answer"}),
-    };
-    let schema = json!({"type": "object", "properties": {"answer": field}, "required": ["answer"]});
-    ask::elicitation(format!("{} ({})", question.prompt, question.node), schema)
-}
-
-/// What the person said; whatever is no answer is none.
-fn answer(result: &ElicitResult) -> Option<Value> {
-    let content = result.content.as_ref().filter(|_| matches!(result.action, ElicitationAction::Accept))?;
-    content.get("answer").cloned()
 }
 
 impl Report {

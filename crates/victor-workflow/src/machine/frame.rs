@@ -133,6 +133,9 @@ pub(crate) struct Task {
     pub(crate) attempt: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) answers: Vec<Answered>,
+    /// What it kept when it asked for the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Value>,
     pub(crate) at: At,
 }
 
@@ -433,7 +436,8 @@ impl Frame {
             };
             let iteration = self.counts[hop.node as usize];
             let (node, input) = (hop.node, hop.input);
-            self.tasks.push(Task { node, iteration, part, input, attempt: 1, answers: Vec::new(), at: At::Ready });
+            let (answers, kept, at) = (Vec::new(), None, At::Ready);
+            self.tasks.push(Task { node, iteration, part, input, attempt: 1, answers, kept, at });
             self.busy[node as usize] += 1;
         }
         Ok(())

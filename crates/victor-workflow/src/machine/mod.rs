@@ -175,6 +175,7 @@ impl Machine {
             state: Arc::clone(&frame.state),
             input: task.input.clone(),
             answers: task.answers.clone(),
+            kept: task.kept.clone().map(Box::new),
             at: now,
             deadline,
         })

@@ -132,7 +132,7 @@ impl Machine {
                 self.leave_task(*task);
                 let expires = ask.timeout.map(|t| later(entry.at, t));
                 if let Some(task) = self.task_mut(*task) {
-                    task.at = At::Waiting { ask: ask.clone(), since: entry.at, expires };
+                    (task.kept, task.at) = (None, At::Waiting { ask: ask.clone(), since: entry.at, expires });
                 }
                 if let Some(at) = expires {
                     self.queues.timers.insert((at, *task));
@@ -157,7 +157,9 @@ impl Machine {
         }
         if let Some(task) = self.task_mut(id) {
             task.answers.push(answer.clone());
-            task.at = At::Ready;
+            if let At::Waiting { ask, .. } = std::mem::replace(&mut task.at, At::Ready) {
+                task.kept = ask.kept;
+            }
         }
         self.queues.ready.push_back(id);
     }

@@ -5,9 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use victor_core::agent::RunScope;
 use victor_core::error::ToolError;
+use victor_core::event::EventKind;
 use victor_core::tool::{DynTool, Effects, ToolOutput, tool_fn};
 
+/// Where notes are told, as if it were a member.
+const BLACKBOARD: &str = "blackboard";
 /// Bytes of a note at most.
 const NOTE: usize = 16 * 1024;
 /// Bytes of all notes at most.
@@ -37,8 +41,9 @@ struct WriteArgs {
 struct ReadArgs {}
 
 impl Board {
-    /// The tools of the member `name`.
-    pub(super) fn tools(self: &Arc<Self>, name: &str) -> Vec<Arc<dyn DynTool>> {
+    /// The tools of the member `name`. What it writes is told in the team's `scope`.
+    pub(super) fn tools(self: &Arc<Self>, name: &str, scope: &RunScope) -> Vec<Arc<dyn DynTool>> {
+        let scope = scope.clone();
         let (read, write, by) = (Arc::clone(self), Arc::clone(self), name.to_owned());
         let read = tool_fn(
             "blackboard_read",
@@ -54,8 +59,13 @@ impl Board {
             "Writes a note on the blackboard, for all members of the team to read.",
             Effects::NONE,
             move |args: WriteArgs, _| {
-                let written = write.write(&by, args.text);
-                async move { written }
+                let written = write.write(&by, args.text.clone());
+                let (scope, from) = (scope.clone(), vec![by.clone()]);
+                async move {
+                    let written = written?;
+                    scope.emit_at(&[BLACKBOARD.to_owned()], EventKind::MemberMessage { from, text: args.text }).await;
+                    Ok(written)
+                }
             },
         );
         vec![read, write]

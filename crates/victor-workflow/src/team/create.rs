@@ -1,11 +1,15 @@
 //! Teams from their description: names to agents, with all checks up front.
 
-use victor_core::agent::{Agent, AgentSpec};
+use std::sync::Arc;
+
+use globset::Glob;
+use victor_core::agent::{Agent, AgentSpec, RunScope};
 use victor_core::error::{ConfigurationError, VictorError};
 use victor_core::permission::Mode;
 use victor_core::provider::Selector;
 use victor_core::request::Params;
 use victor_core::runtime::Runtime;
+use victor_core::tool::{DynTool, ToolSet};
 use victor_core::usage::Budget;
 
 use super::spec::{MemberSpec, Seat, TeamSpec};
@@ -46,6 +50,40 @@ impl Team {
         team.check()?;
         Ok(team)
     }
+
+    /// As [`create_in`](Self::create_in), for a part of this run: no member has a tool that the run has not, except where
+    /// the run delegates to members that may do more.
+    ///
+    /// # Errors
+    /// As [`create_in`](Self::create_in).
+    pub async fn create_for(scope: &RunScope, spec: &TeamSpec, mode: Mode) -> Result<Self, VictorError> {
+        let (runtime, run) = (scope.runtime(), scope.tool_set());
+        let all = runtime.tool_set().await;
+        let is_whole = all.tools().iter().all(|t| run.get(&t.spec().name).is_some());
+        if is_whole || scope.mode() == Mode::Delegate {
+            return Self::create_in(runtime, spec, mode).await;
+        }
+        let mut spec = spec.clone();
+        let seats = spec.lead.iter_mut().chain(&mut spec.judge).filter_map(|seat| match seat {
+            Seat::Own(member) => Some(&mut **member),
+            Seat::Member(_) => None,
+        });
+        for member in spec.members.iter_mut().chain(seats) {
+            member.tools = Some(narrowed(member.tools.as_deref(), run));
+        }
+        Self::create_in(runtime, &spec, mode).await
+    }
+}
+
+/// The tools of a run that a member names, or is offered.
+fn narrowed(wanted: Option<&[String]>, run: &ToolSet) -> Vec<String> {
+    let globs: Option<Vec<_>> =
+        wanted.map(|names| names.iter().filter_map(|n| Glob::new(n).ok()).map(|g| g.compile_matcher()).collect());
+    let has = |tool: &&Arc<dyn DynTool>| match &globs {
+        Some(globs) => globs.iter().any(|g| g.is_match(&tool.spec().name)),
+        None => tool.is_offered(),
+    };
+    run.tools().iter().filter(has).map(|t| globset::escape(&t.spec().name)).collect()
 }
 
 async fn seat(

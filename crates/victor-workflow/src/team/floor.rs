@@ -259,8 +259,9 @@ impl Record {
 pub(super) async fn ask(scope: &RunScope, member: &Member, turn: Turn) -> (Contribution, Option<VictorError>) {
     let message = EventKind::MemberMessage { from: turn.from, text: turn.text.clone() };
     scope.emit_at(std::slice::from_ref(&member.name), message).await;
-    let part = Part { name: member.name.clone(), tools: turn.tools, output_schema: turn.form, budget: member.share };
-    let PartEnd { outcome, error } = scope.run_part(&member.agent, part, turn.text).await;
+    let part =
+        Part { tools: turn.tools, output_schema: turn.form, budget: member.share, ..Part::named(member.name.clone()) };
+    let PartEnd { outcome, error, put_down: _ } = scope.run_part(&member.agent, part, turn.text).await;
     let said = Contribution {
         member: member.name.clone(),
         round: turn.round,

@@ -67,7 +67,7 @@ impl Node for TeamNode {
         let scope: &RunScope = cx.scope();
         let team = match &self.who {
             Who::Team(team) => Team::clone(team),
-            Who::Spec(spec) => Team::create_in(cx.runtime(), spec, scope.mode()).await?,
+            Who::Spec(spec) => Team::create_for(scope, spec, scope.mode()).await?,
         };
         let value = team.run_in(scope, &task).await.into_value()?;
         let key = self.output.clone().unwrap_or_else(|| cx.node().to_owned());

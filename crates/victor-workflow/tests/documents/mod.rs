@@ -13,7 +13,7 @@ use serde_json::Value;
 use victor_core::error::{ToolError, VictorError};
 use victor_core::provider::{Model, ModelInfo, ProviderInfo, ProviderRegistry, Selector};
 use victor_core::question::{Interviewer, Question, Reply};
-use victor_core::runtime::Runtime;
+use victor_core::runtime::{Runtime, RuntimeBuilder};
 use victor_core::testing::{ScriptedProvider, TestClock, reply_calls, reply_text};
 use victor_core::tool::{DynTool, Effects, Plan, Tool, ToolCx, ToolOutput, ToolSource, erase};
 
@@ -68,8 +68,13 @@ impl Interviewer for People {
 
 /// A runtime whose only model is `model`, with the tools `read`, `grep`, `bash` and `flaky`.
 pub(crate) fn runtime(model: &Arc<ScriptedProvider>) -> Runtime {
+    builder(model).build().unwrap()
+}
+
+/// The same, to be added to.
+pub(crate) fn builder(model: &Arc<ScriptedProvider>) -> RuntimeBuilder {
     let registry = Arc::new(Scripted(Arc::clone(model)));
-    Runtime::builder().clock(TestClock::default()).providers(registry).tools(Arc::new(Tools::new())).build().unwrap()
+    Runtime::builder().clock(TestClock::default()).providers(registry).tools(Arc::new(Tools::new()))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -119,6 +124,7 @@ stand!(5, "ls", Effects::READ);
 stand!(6, "git_log", Effects::READ);
 stand!(7, "git_diff", Effects::READ);
 stand!(8, "bash", Effects::READ);
+stand!(9, "deploy", Effects::READ | Effects::EXECUTE);
 
 struct Tools(Vec<Arc<dyn DynTool>>);
 
@@ -137,6 +143,7 @@ impl Tools {
             erase(of::<6>()),
             erase(of::<7>()),
             erase(of::<8>()),
+            erase(of::<9>()),
         ])
     }
 }

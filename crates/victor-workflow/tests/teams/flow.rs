@@ -96,6 +96,7 @@ async fn peers_share_a_blackboard() {
         told(&all),
         [
             format!("a < : {}", peer("a", "b")),
+            "blackboard < a: the lid is red".to_owned(),
             format!("b < : {}", peer("b", "a")),
             format!("a < b: {}{board}", peer("a", "b")),
             format!("b < a: {}{board}", peer("b", "a")),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use victor_core::error::ConfigurationError;
 use victor_workflow::error::WorkflowError;
 use victor_workflow::library::{Library, SourceFile};
-use victor_workflow::registry::{Listing, Reach, Registered, WorkflowSource};
+use victor_workflow::registry::{About, Listing, Reach, Registered, WorkflowSource};
 use victor_workflow::template::Environment;
 use victor_workflow::yaml::{Document, Known, Mistakes, load};
 
@@ -217,6 +217,16 @@ impl WorkflowSource for WorkflowFolders {
             }
         };
         Ok(registered(&library, name)?)
+    }
+
+    fn overview(&self) -> Vec<About> {
+        self.shelf().library.overview()
+    }
+
+    fn has_own(&self) -> bool {
+        let project = self.project();
+        let folders = project.iter().map(PathBuf::as_path);
+        folders.chain([&*self.home.workflows()]).any(|folder| !files::names(folder).is_empty())
     }
 
     fn list(&self) -> Listing {

@@ -9,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 use victor_core::agent::{Chat, Outcome, Run};
 use victor_core::event::{Event, EventKind};
 use victor_core::id::{RunId, Timestamp};
-use victor_core::permission::{ApprovalRequest, Decision};
 use victor_core::runtime::Runtime;
 
-use crate::server::ask::{self, Asked};
+use crate::server::ask::{Asked, Matter, Said};
 use crate::server::sampling::{Waiting, Wanted};
 
 /// What is kept for a client that does not keep up.
@@ -120,24 +119,30 @@ impl Live {
     }
 
     /// The question that waits the longest.
-    pub(crate) fn question(&self) -> Option<ApprovalRequest> {
+    pub(crate) fn question(&self) -> Option<Matter> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever waited has given up: the question timed out, or the run was cancelled.
         pending.retain(|asked| !asked.reply.is_closed());
-        pending.first().map(|asked| asked.request.clone())
+        pending.first().map(|asked| asked.matter.clone())
+    }
+
+    /// The open question that is recognised by this.
+    pub(crate) fn asked(&self, id: &str) -> Option<Matter> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.iter().find(|asked| asked.matter.id() == id).map(|asked| asked.matter.clone())
     }
 
     /// Answers a question; one that is answered already stays so.
-    pub(crate) fn answer(&self, question: &str, decision: Decision) {
+    pub(crate) fn answer(&self, question: &str, said: Said) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = pending.iter().position(|asked| ask::digest(&asked.request) == question) {
+        if let Some(at) = pending.iter().position(|asked| asked.matter.id() == question) {
             // A run that is gone wants no answer.
-            let _ = pending.remove(at).reply.send(decision);
+            let _ = pending.remove(at).reply.send(said);
         }
     }
 
     fn asks(&self, asked: Asked) {
-        let note = format!("waits for an answer: may `{}` run?", asked.request.tool);
+        let note = asked.matter.note();
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         self.state.send_modify(|s| s.tell(&note));
     }
@@ -190,6 +195,11 @@ pub(crate) fn note(kind: &EventKind) -> Option<String> {
         EventKind::Retrying { attempt, error, .. } => Some(format!("try {attempt} failed: {error}")),
         EventKind::Compacted { .. } => Some("the conversation was made shorter".to_owned()),
         EventKind::Node { node, status, .. } => Some(format!("{node}: {}", status.name())),
+        EventKind::TeamStarted { formation, members } => Some(format!("team ({formation}): {}", members.join(", "))),
+        EventKind::MemberMessage { from, text } => {
+            let words: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+            Some(if from.is_empty() { words } else { format!("{}: {words}", from.join(", ")) })
+        }
         EventKind::Warning { message } => Some(message.clone()),
         _ => None,
     }

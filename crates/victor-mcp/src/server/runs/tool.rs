@@ -298,8 +298,10 @@ fn resumed(runs: &Runs, call: &Call<'_>, tool: &str, retry: &Retry) -> Result<Op
     let run = run.ok_or_else(|| ErrorData::invalid_params("requestState belongs to another request", None))?;
     let live = runs.find(run, &principal);
     let live = live.ok_or_else(|| ErrorData::invalid_params(format!("there is no run `{run}` any more"), None))?;
-    if let Some(given) = ask::given(&state, &retry.responses, true) {
-        live.answer(&given.question, given.decision);
+    if let Some(matter) = live.asked(&state.question)
+        && let Some(said) = matter.said(&state, &retry.responses, true)
+    {
+        live.answer(&state.question, said);
     }
     Ok(Some(live))
 }
@@ -327,10 +329,10 @@ async fn follow(
         }
         if let Some(question) = live.question() {
             match ask::put(call, &question).await {
-                Outcome::Decided(decision) => live.answer(&ask::digest(&question), decision),
+                Outcome::Said(said) => live.answer(&question.id(), said),
                 Outcome::Suspend(input) => {
                     let run = Some(live.id.to_string());
-                    let state = State { tool: tool.to_owned(), question: ask::digest(&question), run };
+                    let state = State { tool: tool.to_owned(), question: question.id(), run };
                     return Ok(ask::input_required(call, *input, &state).into());
                 }
             }

@@ -42,7 +42,7 @@ fn peer(floor: &Floor<'_>, member: &Member, board: &Arc<Board>, round: u32) -> T
         from = others.into_iter().map(ToOwned::to_owned).collect();
         text = told(&text, &format!("This is round {round}."), [("Blackboard", board.text().as_str())]);
     }
-    Turn { from, text, round, tools: board.tools(&member.name), form: None }
+    Turn { from, text, round, tools: board.tools(&member.name, &floor.scope), form: None }
 }
 
 /// One answer: the lead's of what the others said, or theirs side by side.

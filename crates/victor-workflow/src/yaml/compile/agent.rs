@@ -20,8 +20,10 @@ use super::budget::{Calls, Counted};
 use super::scope::{NodeScope, wrong};
 use crate::agent::answer;
 use crate::error::NodeError;
+use crate::leave::Worked;
 use crate::node::{Node as Runs, NodeCx, NodeOutput};
 use crate::template::Template;
+use crate::workflow_tool::RUN_WORKFLOW;
 
 /// An agent as a node.
 pub(super) struct Step {
@@ -138,6 +140,10 @@ pub(super) async fn make(
     let run = cx.scope().tool_set();
     let mut tools: Vec<_> = all.tools().iter().filter(|t| run.get(&t.spec().name).is_some()).cloned().collect();
     filter.narrow(&mut tools)?;
+    if filter.allowed.is_empty() {
+        // An agent of a workflow runs others only where its node says so.
+        tools.retain(|t| t.spec().name != RUN_WORKFLOW);
+    }
     if tools.len() == all.tools().len() && calls.is_none() {
         return Ok(agent);
     }
@@ -171,9 +177,16 @@ impl Runs for Step {
         if !system.is_empty() {
             spec.system = Some(system.join("\n\n"));
         }
-        let calls = self.tool_budget.map(Calls::new);
+        let calls = self.tool_budget.map(|budget| Calls::going_on(budget, cx.kept()));
         let agent = make(&cx, spec, &self.filter, calls.as_ref()).await?;
-        let outcome = cx.agent(&agent, "agent", goal).await?;
-        Ok(NodeOutput::set(self.output.clone(), answer(&outcome)?))
+        match cx.agent_or_ask(&agent, "agent", goal).await? {
+            Worked::Done(outcome) => Ok(NodeOutput::set(self.output.clone(), answer(&outcome)?)),
+            Worked::Asks(mut ask) => {
+                if let Some(calls) = calls {
+                    calls.keep(&mut ask);
+                }
+                Ok(ask)
+            }
+        }
     }
 }

@@ -4,10 +4,16 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 use victor_core::error::ToolError;
 use victor_core::id::CallId;
 use victor_core::tool::{DynTool, Plan, ToolCx, ToolSpec};
+
+use crate::node::NodeOutput;
+
+/// Where the calls that were made are kept while a node waits.
+const KEPT: &str = "calls";
 
 /// Calls that are left; a call that is planned again counts once.
 pub(super) struct Calls {
@@ -16,9 +22,20 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// So many calls.
-    pub(super) fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { limit, made: Mutex::default() })
+    /// So many calls, without those that were made before the node was put down.
+    pub(super) fn going_on(limit: u32, kept: Option<&Value>) -> Arc<Self> {
+        let made = kept.and_then(|kept| kept.get(KEPT)).and_then(|made| HashSet::deserialize(made).ok());
+        Arc::new(Self { limit, made: Mutex::new(made.unwrap_or_default()) })
+    }
+
+    /// Keeps the calls that were made with a question of the node.
+    pub(super) fn keep(&self, output: &mut NodeOutput) {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let NodeOutput::Ask(ask) = output
+            && let Some(Value::Object(kept)) = &mut ask.kept
+        {
+            kept.insert(KEPT.to_owned(), json!(*made));
+        }
     }
 
     fn take(&self, call: &CallId) -> Result<(), ToolError> {

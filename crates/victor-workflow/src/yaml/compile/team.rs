@@ -109,7 +109,7 @@ impl Runs for Step {
         }
         let run = cx.scope().mode();
         let mode = narrowest(self.mode, Some(run)).unwrap_or(run);
-        let team = Team::create_in(cx.runtime(), &spec, mode).await?;
+        let team = Team::create_for(cx.scope(), &spec, mode).await?;
         let value = team.run_in(cx.scope(), &task).await.into_value()?;
         Ok(NodeOutput::set(self.output.clone(), value))
     }

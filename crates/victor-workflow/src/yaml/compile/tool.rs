@@ -10,6 +10,7 @@ use super::super::node::{Node, ToolNode};
 use super::Shared;
 use super::scope::{NodeScope, wrong};
 use crate::error::NodeError;
+use crate::leave::Worked;
 use crate::node::{Node as Runs, NodeCx, NodeOutput};
 use crate::template::Shape;
 use crate::tool::answer_of;
@@ -55,7 +56,10 @@ impl Runs for Step {
             }
         }
         let arguments = self.arguments.value(&NodeScope(&cx)).map_err(|e| wrong(&cx, "", &e))?;
-        let output = cx.tool(&self.tool, arguments).await?;
+        let output = match cx.tool_or_ask(&self.tool, arguments).await? {
+            Worked::Done(output) => output,
+            Worked::Asks(ask) => return Ok(ask),
+        };
         let failed = output.is_error;
         let value = answer_of(output);
         if failed {
