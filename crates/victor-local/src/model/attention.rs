@@ -11,6 +11,7 @@ const BLOCK: usize = 64;
 
 /// What each position in `queries` takes from the positions in the cache up to itself; the queries belong to the last
 /// positions of the cache.
+#[expect(clippy::needless_range_loop, reason = "a position is a place in the cache and among the scores")]
 #[inline(always)]
 pub(super) fn attend(config: &Config, queries: &[f32], cache: &LayerCache, out: &mut Vec<f32>, scores: &mut Vec<f32>) {
     let (head, kv_width) = (config.head, config.kv_width());
