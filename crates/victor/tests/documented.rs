@@ -1,5 +1,5 @@
-//! The snippets of `docs/teams.md`, and those of `docs/library.md` on tools, composition and workflows, as they stand
-//! there: what is here compiles, and a test holds the documents to it.
+//! The snippets of `docs/teams.md`, and those of `docs/library.md` on tools, composition, workflows and embeddings, as they
+//! stand there: what is here compiles, and a test holds the documents to it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unused_variables, missing_docs)]
 
 use schemars::JsonSchema;
@@ -25,6 +25,13 @@ async fn a_team() -> Result<(), VictorError> {
     let crew = [Member::new("analyst", analyst).about("reads files"), Member::new("writer", writer)];
     let done = Team::hierarchical(lead, crew).run("What do the notes say?").await?;
     println!("{done}");
+    Ok(())
+}
+
+async fn embeddings(victor: Runtime) -> Anything {
+    let notes = victor.embed(["The cat slept on the windowsill.", "Invoices are due within thirty days."]).await?;
+    let asked = victor.embed(["When must a customer pay?"]).await?;
+    let near = notes.vectors[1].similarity(&asked.vectors[0]);
     Ok(())
 }
 
@@ -112,7 +119,7 @@ fn documented_snippets_stand_in_this_file() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 7);
+    assert_eq!(seen, 8);
 }
 
 #[test]
