@@ -71,13 +71,14 @@ impl Tool for Bash {
         Some(serde_json::json!({
             "type": "object",
             "properties": {
+                "output": {"type": "string", "description": "What it wrote to stdout and stderr, in order"},
                 "exit_code": {"type": ["integer", "null"]},
                 "signal": {"type": ["string", "null"]},
                 "timed_out": {"type": "boolean"},
                 "truncated": {"type": "boolean"},
                 "output_file": {"type": ["string", "null"], "description": "Holds the whole output, where it was long"},
             },
-            "required": ["exit_code", "timed_out", "truncated"],
+            "required": ["output", "exit_code", "timed_out", "truncated"],
         }))
     }
 
@@ -171,6 +172,7 @@ fn spill_file(cx: &ToolCx) -> Option<PathBuf> {
 fn answer(done: &Ended, timeout: Duration, permit: &Permit) -> ToolOutput {
     let (code, signal) = platform::ending(done.status);
     let mut text = done.output.text();
+    let written = text.clone();
     if text.is_empty() {
         text.push_str("(no output)");
     }
@@ -196,6 +198,7 @@ fn answer(done: &Ended, timeout: Duration, permit: &Permit) -> ToolOutput {
         }
     }
     let structured = serde_json::json!({
+        "output": written,
         "exit_code": code,
         "signal": signal,
         "timed_out": done.ending == Ending::TimedOut,

@@ -80,11 +80,12 @@ impl Tool for Grep {
         Some(serde_json::json!({
             "type": "object",
             "properties": {
+                "output": {"type": "string", "description": "The lines: file, number and text, with `:` at a match"},
                 "matches": {"type": "integer"},
                 "files": {"type": "integer"},
                 "truncated": {"type": "boolean"},
             },
-            "required": ["matches", "files", "truncated"],
+            "required": ["output", "matches", "files", "truncated"],
         }))
     }
 
@@ -184,6 +185,7 @@ impl Hits {
     }
 
     fn answer(mut self, args: &GrepArgs, place: &Place, passed: &Passed) -> ToolOutput {
+        let output = self.text.clone();
         if self.matches == 0 {
             self.text = format!("nothing in `{}` fits `{}`\n", place.shown, args.pattern);
         }
@@ -196,7 +198,7 @@ impl Hits {
         if passed.by_rules > 0 {
             self.text.push_str(&format!("[{} files are kept out by permission rules]\n", passed.by_rules));
         }
-        let counts = serde_json::json!({"matches": self.matches, "files": self.files, "truncated": self.full});
+        let counts = serde_json::json!({"output": output, "matches": self.matches, "files": self.files, "truncated": self.full});
         ToolOutput::text(self.text).structured(counts)
     }
 }
