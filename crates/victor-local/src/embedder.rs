@@ -25,7 +25,7 @@ const TEXTS: usize = 256;
 pub struct LocalEmbedder {
     resolver: Arc<dyn Resolver>,
     name: String,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     loaded: Arc<Mutex<Option<Arc<Loaded>>>>,
 }
 
@@ -38,7 +38,7 @@ struct Loaded {
 impl LocalEmbedder {
     /// An embedder with the model of this name, as `resolver` finds it; empty for the first one that is installed.
     pub fn new(resolver: Arc<dyn Resolver>, name: impl Into<String>) -> Self {
-        Self { resolver, name: name.into(), calls: Semaphore::new(CALLS), loaded: Arc::default() }
+        Self { resolver, name: name.into(), calls: Arc::new(Semaphore::new(CALLS)), loaded: Arc::default() }
     }
 
     /// Runs `work` with the model beside the callers.
@@ -47,13 +47,15 @@ impl LocalEmbedder {
         cx: &CallCx,
         work: impl FnOnce(&Installed, &Loaded) -> Result<R, EngineError> + Send + 'static,
     ) -> Result<R, ProviderError> {
-        let _place = self.calls.try_acquire().map_err(|_| {
+        let place = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
             let message = format!("{CALLS} calls are under way already; try again later");
             ProviderError::new(ProviderErrorKind::Overloaded, NAME, message)
         })?;
         let installed = self.resolver.resolve_embedding(&self.name, cx).await?;
         let slot = Arc::clone(&self.loaded);
         let work = tokio::task::spawn_blocking(move || {
+            // Given back when the work has ended, not when nobody waits for it any more.
+            let _place = place;
             let loaded = loaded(&slot, &installed)?;
             work(&installed, &loaded)
         });

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
@@ -15,6 +16,8 @@ pub(crate) struct Gguf {
     content: Content,
     reader: BufReader<File>,
     name: String,
+    /// Bytes of tensors that may still be read: no file holds more than itself, and a tensor may have two uses.
+    left: u64,
 }
 
 /// A tensor as it stands in the file.
@@ -32,9 +35,16 @@ impl Gguf {
         let name = path.display().to_string();
         let wrong = |e: &dyn std::fmt::Display| EngineError::Model(format!("{name}: {e}"));
         let file = File::open(path).map_err(|e| wrong(&e))?;
+        let left = file.metadata().map_err(|e| wrong(&e))?.len().saturating_mul(2);
         let mut reader = BufReader::with_capacity(1 << 18, file);
-        let content = Content::read(&mut reader).map_err(|e| wrong(&format!("not a readable GGUF file: {e}")))?;
-        Ok(Self { content, reader, name })
+        // It divides by the alignment that the file names, which may be 0.
+        let read = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
+        let content = match read {
+            Ok(Ok(content)) => content,
+            Ok(Err(e)) => return Err(wrong(&format!("not a readable GGUF file: {e}"))),
+            Err(_) => return Err(wrong(&"not a readable GGUF file")),
+        };
+        Ok(Self { content, reader, name, left })
     }
 
     /// All metadata, by key.
@@ -106,11 +116,17 @@ impl Gguf {
             [rows, cols] => (rows, cols),
             ref dims => return Err(self.wrong(format!("the tensor `{name}` has the shape {dims:?}"))),
         };
-        let (dtype, offset) = (info.ggml_dtype, self.content.tensor_data_offset + info.offset);
+        let (dtype, offset) = (info.ggml_dtype, self.content.tensor_data_offset.checked_add(info.offset));
         if !cols.is_multiple_of(dtype.block_size()) {
             return Err(self.wrong(format!("the rows of `{name}` are no whole blocks of {dtype:?}")));
         }
-        let mut bytes = vec![0; rows * cols / dtype.block_size() * dtype.type_size()];
+        let size = rows.checked_mul(cols / dtype.block_size()).and_then(|blocks| blocks.checked_mul(dtype.type_size()));
+        let rest = size.and_then(|size| self.left.checked_sub(size as u64));
+        let (Some(size), Some(rest), Some(offset)) = (size, rest, offset) else {
+            return Err(self.wrong(format!("the tensor `{name}` cannot be read: the file is too short for it")));
+        };
+        self.left = rest;
+        let mut bytes = vec![0; size];
         self.reader
             .seek(SeekFrom::Start(offset))
             .and_then(|_| self.reader.read_exact(&mut bytes))
@@ -122,6 +138,15 @@ impl Gguf {
     pub(crate) fn vector(&mut self, name: &str) -> Result<Vec<f32>, EngineError> {
         let raw = self.tensor(name)?;
         raw.floats()
+    }
+
+    /// Reads a vector of `width` floating point numbers.
+    pub(crate) fn row(&mut self, name: &str, width: usize) -> Result<Vec<f32>, EngineError> {
+        let row = self.vector(name)?;
+        match row.len() == width {
+            true => Ok(row),
+            false => Err(self.wrong(format!("the tensor `{name}` has {} parts, not {width}", row.len()))),
+        }
     }
 
     /// Reads rows of `width` floating point numbers, at least one.

@@ -111,12 +111,17 @@ impl Writer<'_> {
     fn guarded(&self, text: &str) -> String {
         let mut text = text.replace([OPEN, CLOSE], "\u{FFFD}");
         for (id, name) in self.tokenizer.specials() {
-            if text.contains(name) {
+            if markable(name) && text.contains(name) {
                 text = text.replace(name, &format!("{OPEN}{id}{CLOSE}"));
             }
         }
         text
     }
+}
+
+/// Whether a name can be marked: one that is found within marks, or between any two letters, would multiply the text.
+fn markable(name: &str) -> bool {
+    name.chars().any(|c| !c.is_ascii_digit()) && !name.contains([OPEN, CLOSE])
 }
 
 /// The tools as the model sees them: in the common form, with short descriptions.

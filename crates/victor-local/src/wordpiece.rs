@@ -62,7 +62,7 @@ impl WordPiece {
     /// The tokens of a text, no more than `limit`. The names of special tokens in it are text like any other.
     pub(crate) fn encode(&self, text: &str, limit: usize) -> Result<Tokens, EngineError> {
         let room = limit.saturating_sub(2);
-        let mut look = limit * LOOK;
+        let mut look = limit.max(1).saturating_mul(LOOK);
         let mut pieces = loop {
             let part = &text[..text.floor_char_boundary(look)];
             let encoding = self.inner.encode_fast(part, false).map_err(|e| EngineError::Internal(e.to_string()))?;
@@ -71,7 +71,7 @@ impl WordPiece {
             if part.len() == text.len() || ids.len() >= room + WORD {
                 break ids.to_vec();
             }
-            look *= 4;
+            look = look.saturating_mul(4);
         };
         let truncated = pieces.len() > room;
         pieces.truncate(room);

@@ -3,6 +3,9 @@
 use crate::error::EngineError;
 use crate::gguf::Gguf;
 
+/// The largest dimension of a model: products of two of them are still numbers.
+pub(super) const LARGEST: usize = 1 << 24;
+
 /// The families of models that the engine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
@@ -78,8 +81,10 @@ impl Config {
     }
 
     fn check(&self, file: &Gguf, name: &str) -> Result<(), EngineError> {
-        let parts = [self.layers, self.width, self.hidden, self.heads, self.kv_heads, self.head, self.window];
-        if parts.contains(&0) || !self.heads.is_multiple_of(self.kv_heads) || self.rope_dims > self.head {
+        let parts = [self.layers, self.width, self.hidden, self.heads, self.kv_heads, self.head];
+        let sound = parts.iter().all(|part| (1..=LARGEST).contains(part)) && self.window > 0;
+        let turned = (2..=self.head).contains(&self.rope_dims);
+        if !sound || !turned || !self.heads.is_multiple_of(self.kv_heads) {
             return Err(file.wrong("the model's dimensions do not fit together"));
         }
         if file.number(&format!("{name}.expert_count")).is_some_and(|n| n > 0) {

@@ -59,12 +59,12 @@ impl Layer {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let (width, hidden, queries) = (config.width, config.hidden, config.heads * config.head);
         Ok(Self {
-            attention_norm: file.vector(&name("attn_norm"))?,
+            attention_norm: file.row(&name("attn_norm"), width)?,
             query: Projection::read(file, config, index, "q", queries)?,
             key: Projection::read(file, config, index, "k", config.kv_width())?,
             value: Projection::read(file, config, index, "v", config.kv_width())?,
             output: Matrix::read(file, &name("attn_output"), width, queries)?,
-            hidden_norm: file.vector(&name("ffn_norm"))?,
+            hidden_norm: file.row(&name("ffn_norm"), width)?,
             gate: Matrix::read(file, &name("ffn_gate"), hidden, width)?,
             up: Matrix::read(file, &name("ffn_up"), hidden, width)?,
             down: Matrix::read(file, &name("ffn_down"), width, hidden)?,

@@ -62,7 +62,7 @@ impl Model {
         Ok(Self {
             embedding,
             layers: (0..config.layers).map(|i| Layer::read(file, &config, i)).collect::<Result<_, _>>()?,
-            norm: file.vector("output_norm.weight")?,
+            norm: file.row("output_norm.weight", config.width)?,
             output,
             rotation: Rotation::new(&config),
             pool: pool(threads)?,

@@ -44,7 +44,7 @@ impl Weights {
             let part = folder.join(format!("{}.part", beside.file));
             let download = self.download(&part, progress);
             let (bytes, sha256) = (Some(beside.bytes), Some(beside.sha256.as_str()));
-            download.fetch(&Remote { url: &url, bytes, sha256, from: from.to_owned() }).await?;
+            download.fetch(&Remote { url: &url, bytes, sha256, most: None, from: from.to_owned() }).await?;
             fs::rename(&part, &path).map_err(WeightsError::file(&path, "written"))?;
             download.discard();
         }

@@ -7,7 +7,7 @@ use super::error::WeightsError;
 use super::platform;
 
 /// What is left on a disk beside what is fetched, in bytes: Victor's own files and others need some.
-const SPARE: u64 = 50_000_000;
+pub(super) const SPARE: u64 = 50_000_000;
 
 /// Knows how much room there is.
 pub trait Room: Send + Sync + 'static {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::error::WeightsError;
@@ -39,8 +40,27 @@ pub(super) struct Wanted<'a> {
     pub(super) bytes: Option<u64>,
     /// Its checksum, where it is known.
     pub(super) sha256: Option<&'a str>,
+    /// The size that there is room for, where its own is not known.
+    pub(super) most: Option<u64>,
     /// Where it comes from, for people.
     pub(super) from: String,
+}
+
+impl Wanted<'_> {
+    /// What it is, for people: without what an address may hold of secrets.
+    pub(super) fn what(&self) -> String {
+        format!("the file at {}", shown(self.url))
+    }
+}
+
+/// An address without its user, password, query and fragment.
+pub(super) fn shown(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return "an address that cannot be read".to_owned() };
+    // An address that can hold neither has none.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
 }
 
 /// A download: a part file, and beside it what the server said of it.
@@ -94,7 +114,7 @@ impl Download<'_> {
         match wanted.sha256 {
             Some(expected) if expected != found => {
                 self.discard();
-                let what = format!("the file at {}", wanted.url);
+                let what = wanted.what();
                 Err(WeightsError::Damaged { what, expected: expected.to_owned(), found })
             }
             _ => Ok(found),
@@ -116,7 +136,11 @@ impl Download<'_> {
             && expected != found
         {
             self.discard();
-            return Err(WeightsError::WrongSize { what: format!("the file at {}", wanted.url), expected, found });
+            return Err(WeightsError::WrongSize { what: wanted.what(), expected, found });
+        }
+        // Put at another place it would be another file.
+        if answer.from != 0 && Some(answer.from) != resume.map(|resume| resume.from) {
+            return Ok(Reached::Broke("it sends another part than was asked for".to_owned()));
         }
         self.receive(wanted, answer).await
     }
@@ -124,6 +148,7 @@ impl Download<'_> {
     async fn receive(&self, wanted: &Wanted<'_>, mut answer: Answer) -> Result<Reached, WeightsError> {
         let fail = || WeightsError::file(&self.part, "written");
         let total = answer.total.or(wanted.bytes).unwrap_or_default();
+        self.fits(wanted, total)?;
         let mut file = self.open(answer.from, total).await?;
         self.note(wanted.url, answer.validator.take())?;
         let (from, done) = (wanted.from.clone(), file.length());
@@ -137,10 +162,11 @@ impl Download<'_> {
             };
             file.write_all(&piece).map_err(fail())?;
             self.progress.tell(Step::At(file.length()));
+            self.fits(wanted, file.length())?;
             if let Some(expected) = wanted.bytes.filter(|bytes| file.length() > *bytes) {
                 let found = file.length();
                 self.discard();
-                return Err(WeightsError::WrongSize { what: format!("the file at {}", wanted.url), expected, found });
+                return Err(WeightsError::WrongSize { what: wanted.what(), expected, found });
             }
         }
         if file.length() < total {
@@ -148,6 +174,15 @@ impl Download<'_> {
         }
         let finished = tokio::task::spawn_blocking(move || file.finish()).await;
         Ok(Reached::End(joined(finished)?.map_err(fail())?))
+    }
+
+    /// A file without end must not take the whole disk.
+    fn fits(&self, wanted: &Wanted<'_>, bytes: u64) -> Result<(), WeightsError> {
+        if wanted.most.is_none_or(|most| bytes <= most) {
+            return Ok(());
+        }
+        self.discard();
+        Err(WeightsError::Source(format!("{} is larger than the room on the disk", wanted.what())))
     }
 
     /// The part, to be gone on with if the answer does.

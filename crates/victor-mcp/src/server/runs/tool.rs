@@ -230,7 +230,8 @@ impl OwnTool for RunAgent {
             Ok(live) => live,
             Err(error) => return Ok(convert::failure(error.to_string()).into()),
         };
-        if call.capabilities().supports_tasks() {
+        // The client's model is only asked by whoever follows the run, and nobody follows a task.
+        if call.capabilities().supports_tasks() && !live.borrows {
             return Ok(CreateTaskResult::new(task(&live)).into());
         }
         follow(call, &live, wait, "run_agent").await
@@ -317,6 +318,8 @@ async fn follow(
     let mut heartbeat = call.heartbeat();
     let mut deadline = std::pin::pin!(over(wait));
     let (mut told, mut waits) = (0, wait != Some(Duration::ZERO));
+    // Whoever else looks at the run may have no model to lend, or be somebody else.
+    let lends = sampling::lends(call) && live.owner == call.principal().owner;
     loop {
         let now = state.borrow_and_update().clone();
         let (notes, count) = now.since(told);
@@ -340,7 +343,7 @@ async fn follow(
         }
         tokio::select! {
             _ = state.changed() => {}
-            wanted = live.wanted() => wanted.put(call).await,
+            wanted = live.wanted(), if lends => wanted.put(call).await,
             _ = heartbeat.tick() => call.progress(now.note()).await,
             () = &mut deadline => waits = false,
             () = call.cx.ct.cancelled() => return Ok(given_up(live, tool).await.into()),
