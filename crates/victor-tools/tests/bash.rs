@@ -47,7 +47,7 @@ async fn output_comes_in_order_with_the_status() {
     assert_eq!(text(&output), format!("one\ntwo\nthree\n{}\n[exit code 3]\n", b.root.display()));
     assert!(output.is_error);
     assert_eq!(field(&output, "exit_code"), 3);
-    assert_eq!(field(&output, "output"), format!("one\ntwo\nthree\n{}\n", b.root.display()), "without the notes");
+    assert_eq!(*field(&output, "output"), format!("one\ntwo\nthree\n{}\n", b.root.display()), "without the notes");
     let fine = bash(&b, "true").await;
     assert_eq!(text(&fine), "(no output)\n");
     assert!(!fine.is_error);

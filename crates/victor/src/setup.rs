@@ -32,7 +32,7 @@ use crate::outputs::Outputs;
 use crate::prompts::Prompts;
 use crate::providers::Providers;
 use crate::trust::TrustState;
-use crate::workflows::WorkflowFolders;
+use crate::workflows::{self, WorkflowFolders};
 use crate::workspace::{self, Place};
 
 /// What a door wants of a runtime.
@@ -121,7 +121,8 @@ impl Setup {
         if options.nowhere.is_none() {
             limits::check(&options.env, std::iter::once(&place.root).chain(&options.add_dirs))?;
         }
-        if options.trust == Trust::Once && place.trust != TrustState::NothingToTrust {
+        let is_empty = || place.trust == TrustState::NothingToTrust && workflows::hash(&place.root).is_none();
+        if options.trust == Trust::Once && !is_empty() {
             place.trust = TrustState::TrustedOnce;
         }
         let project = Project { root: place.root.clone(), files: &place.files, trust: place.trust };

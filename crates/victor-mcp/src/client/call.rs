@@ -14,6 +14,8 @@ use super::connection::{Connection, causes};
 
 /// Times that a server may ask for something before it answers.
 const ROUNDS: usize = 10;
+/// How long the last pieces of progress of a call that told some may come after its answer: each takes its own way.
+const LAST: Duration = Duration::from_millis(20);
 /// A call that shows progress may go on for so many times its limit.
 const STRETCH: u32 = 10;
 
@@ -87,10 +89,14 @@ impl Connection {
         let mut progress = self.handler.follow(handle.progress_token.clone());
         let mut idle = Box::pin(tokio::time::sleep(limit));
         let mut whole = Box::pin(tokio::time::sleep(limit * STRETCH));
+        let mut patience = Duration::ZERO;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut handle.rx => {
+                    while let Ok(Some(piece)) = tokio::time::timeout(patience, progress.pieces.recv()).await {
+                        cx.progress(piece);
+                    }
                     return match answer {
                         Ok(Ok(result)) => Ok(result),
                         Ok(Err(e)) => Err(self.uncalled(&e).await),
@@ -103,6 +109,7 @@ impl Connection {
                 }
                 Some(piece) = progress.pieces.recv() => {
                     cx.progress(piece);
+                    patience = LAST;
                     idle.set(tokio::time::sleep(limit));
                 }
                 () = &mut idle => {

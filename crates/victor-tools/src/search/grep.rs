@@ -198,7 +198,8 @@ impl Hits {
         if passed.by_rules > 0 {
             self.text.push_str(&format!("[{} files are kept out by permission rules]\n", passed.by_rules));
         }
-        let counts = serde_json::json!({"output": output, "matches": self.matches, "files": self.files, "truncated": self.full});
+        let counts =
+            serde_json::json!({"output": output, "matches": self.matches, "files": self.files, "truncated": self.full});
         ToolOutput::text(self.text).structured(counts)
     }
 }
