@@ -11,6 +11,7 @@ use victor_core::message::Input;
 use crate::error::NodeError;
 use crate::leave::Worked;
 use crate::node::{Node, NodeCx, NodeOutput};
+use crate::yaml::narrowest;
 
 type Task = dyn Fn(&NodeCx) -> Result<Input, NodeError> + Send + Sync;
 type Read = dyn Fn(&Outcome) -> Result<Value, NodeError> + Send + Sync;
@@ -84,6 +85,21 @@ pub fn answer(outcome: &Outcome) -> Result<Value, NodeError> {
     Ok(json.filter(|v| v.is_object() || v.is_array()).unwrap_or_else(|| Value::String(outcome.text.clone())))
 }
 
+/// An agent that may do no more than the run.
+async fn made(cx: &NodeCx, mut spec: AgentSpec) -> Result<Agent, NodeError> {
+    let agent = Agent::create(cx.runtime(), spec.clone()).await?;
+    let mode = narrowest(Some(agent.mode()), Some(cx.scope().mode()));
+    let (own, run) = (agent.tools().await, cx.scope().tool_set());
+    let names = own.tools().iter().map(|t| t.spec().name.as_str());
+    let all = mode == Some(agent.mode()) && names.clone().all(|name| run.get(name).is_some());
+    if all {
+        return Ok(agent);
+    }
+    let shared = names.filter(|name| run.get(name).is_some()).map(globset::escape);
+    (spec.mode, spec.tools) = (mode, Some(shared.collect()));
+    Ok(Agent::create(cx.runtime(), spec).await?)
+}
+
 #[async_trait]
 impl Node for AgentNode {
     fn kind(&self) -> Cow<'static, str> {
@@ -101,7 +117,7 @@ impl Node for AgentNode {
         let task = (self.task)(&cx)?;
         let agent = match &self.who {
             Who::Agent(agent) => Agent::clone(agent),
-            Who::Spec(spec) => Agent::create(cx.runtime(), AgentSpec::clone(spec)).await?,
+            Who::Spec(spec) => made(&cx, AgentSpec::clone(spec)).await?,
         };
         let outcome = match cx.agent_or_ask(&agent, "agent", task).await? {
             Worked::Done(outcome) => outcome,

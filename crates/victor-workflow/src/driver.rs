@@ -118,6 +118,17 @@ impl Driver {
         Ok(())
     }
 
+    /// Waits until all records are kept. Nothing is told: nobody may listen yet.
+    pub(crate) async fn keep(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
+        while self.writer.as_ref().is_some_and(|w| !w.is_settled()) {
+            self.send_queued(machine)?;
+            if let Some(writer) = &mut self.writer {
+                writer.landed().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets what was stopped clean up.
     pub(crate) async fn tidy(&mut self) {
         self.asks.clear();
@@ -322,12 +333,7 @@ impl Runner for Driver {
     }
 
     async fn settle(&mut self, machine: &Machine) -> Result<(), WorkflowError> {
-        while self.writer.as_ref().is_some_and(|w| !w.is_settled()) {
-            self.send_queued(machine)?;
-            if let Some(writer) = &mut self.writer {
-                writer.landed().await?;
-            }
-        }
+        self.keep(machine).await?;
         self.flush().await;
         Ok(())
     }

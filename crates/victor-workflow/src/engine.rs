@@ -12,6 +12,7 @@ use victor_core::error::ConfigurationError;
 use victor_core::event::EventKind;
 use victor_core::id::RunId;
 use victor_core::journal::{Journal, JournalFilter, NewJournal};
+use victor_core::permission::DenyAll;
 use victor_core::question::{AskLater, Nobody};
 use victor_core::runtime::Runtime;
 use victor_core::usage::Spent;
@@ -169,6 +170,7 @@ impl Workflows {
         let approver = match (&options.approver, settings.leave) {
             (Some(approver), _) => Arc::clone(approver),
             (None, Leave::Later) => Arc::new(AskLater),
+            (None, Leave::Never) => Arc::new(DenyAll),
             (None, Leave::Now) => Arc::clone(self.runtime.approver()),
         };
         let scope_options = ScopeOptions {
@@ -207,7 +209,7 @@ impl Workflows {
         (unanswered, time): (Unanswered, Arc<WorkTime>),
     ) -> Result<RunWork, WorkflowError> {
         let Launch { workflow, machine, begun, first, noted, options, id, spent: _, worked: _ } = launch;
-        let resumed = first.is_none();
+        let (resumed, is_told) = (first.is_none(), !noted.is_empty());
         if let (Some(writer), Some(first)) = (&mut writer, first) {
             match first.what {
                 Record::Snapshot { .. } => writer.push_snapshot(&machine)?,
@@ -234,6 +236,9 @@ impl Workflows {
         if !resumed {
             // Whoever is told the run's id finds it in the journal.
             driver.settle(&machine).await?;
+        } else if is_told {
+            // Whoever has answered is told so, and does not answer again.
+            driver.keep(&machine).await?;
         }
         let workflows = self.clone();
         Ok(RunWork { workflows, driver, machine, workflow: workflow.clone(), listed, put_down, denied })

@@ -30,6 +30,9 @@ pub enum Worked<T> {
 struct Kept {
     /// All that was asked so far, in order: the answers are in the same.
     asked: Vec<ApprovalRequest>,
+    /// The try in which each was asked.
+    #[serde(default)]
+    attempts: Vec<u32>,
     /// The agent, where one was put down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     put_down: Option<PutDown>,
@@ -39,7 +42,16 @@ struct Kept {
 #[derive(Default)]
 struct Before {
     put_down: Option<PutDown>,
+    asked: Asked,
+    /// What counts of the answers: a yes to a call of another run or of a try that has failed is none to this one.
     decided: Vec<(ApprovalRequest, Decision)>,
+}
+
+/// What was asked so far, and the try in which it was.
+#[derive(Default)]
+struct Asked {
+    asked: Vec<ApprovalRequest>,
+    attempts: Vec<u32>,
 }
 
 impl NodeCx {
@@ -54,8 +66,7 @@ impl NodeCx {
         name: &str,
         input: impl Into<Input>,
     ) -> Result<Worked<Outcome>, NodeError> {
-        let Before { put_down, decided } = self.before()?;
-        let asked: Vec<_> = decided.iter().map(|(asked, _)| asked.clone()).collect();
+        let Before { put_down, asked, decided } = self.before()?;
         let taken_up = put_down.map(|put_down| Box::new(TakenUp { put_down, decided }));
         let part = Part { unanswered: self.unanswered(), taken_up, ..Part::named(name) };
         let end = self.scope().run_part(agent, part, input).await;
@@ -63,7 +74,7 @@ impl NodeCx {
             (Some(put_down), None) => {
                 let question = put_down.suspended.questions.first().cloned();
                 let question = question.ok_or_else(|| NodeError::new("the agent waits for nothing"))?;
-                Ok(Worked::Asks(ask(asked, question, Some(*put_down))?))
+                Ok(Worked::Asks(self.asks(asked, question, Some(*put_down))?))
             }
             (_, Some(e)) => Err(e.into()),
             (None, None) => finished(end.outcome).map(Worked::Done),
@@ -78,25 +89,50 @@ impl NodeCx {
         if self.unanswered() == Unanswered::Deny {
             return self.tool(name, arguments).await.map(Worked::Done);
         }
-        let decided = self.before()?.decided;
+        let Before { put_down: _, asked, decided } = self.before()?;
         match self.scope().call_or_ask(name, arguments, &decided).await? {
             Called::Done(output) => Ok(Worked::Done(output)),
-            Called::Asks(question) => {
-                let asked = decided.into_iter().map(|(asked, _)| asked).collect();
-                Ok(Worked::Asks(ask(asked, *question, None)?))
-            }
+            Called::Asks(question) => Ok(Worked::Asks(self.asks(asked, *question, None)?)),
         }
     }
 
     fn before(&self) -> Result<Before, NodeError> {
         let Some(kept) = self.kept() else { return Ok(Before::default()) };
-        let Kept { asked, put_down } = Kept::deserialize(kept)
+        let Kept { asked, mut attempts, put_down } = Kept::deserialize(kept)
             .map_err(|e| NodeError::invalid(format!("what the node kept cannot be read: {e}")))?;
-        let decided = asked.into_iter().zip(self.answers()).map(|(asked, answer)| {
-            let decision = decision(answer, &asked);
-            (asked, decision)
+        attempts.resize(asked.len(), self.attempt());
+        let of_now =
+            |(asked, attempt): &(&ApprovalRequest, u32)| asked.run_id == self.run_id() && *attempt == self.attempt();
+        let answered = asked.iter().zip(attempts.iter().copied()).zip(self.answers());
+        let answered = answered.filter(|(asked, _)| of_now(asked));
+        let decided = answered.map(|((asked, _), answer)| (asked.clone(), decision(answer, asked))).collect();
+        Ok(Before { put_down, asked: Asked { asked, attempts }, decided })
+    }
+
+    /// The question of a node that needs leave.
+    fn asks(
+        &self,
+        before: Asked,
+        question: ApprovalRequest,
+        put_down: Option<PutDown>,
+    ) -> Result<NodeOutput, NodeError> {
+        let Asked { mut asked, mut attempts } = before;
+        let ApprovalRequest { tool, arguments, reason, preview, leaves_sandbox, .. } = &question;
+        let details = json!({
+            "tool": tool, "arguments": arguments, "reason": reason, "preview": preview, "leaves_sandbox": leaves_sandbox,
         });
-        Ok(Before { put_down, decided: decided.collect() })
+        let prompt = prompt(&question);
+        asked.push(question);
+        attempts.push(self.attempt());
+        Ok(NodeOutput::ask(Ask {
+            kind: QuestionKind::Permission,
+            prompt,
+            options: Vec::new(),
+            details: Some(details),
+            timeout: None,
+            fallback: Fallback::Value(json!("deny")),
+            kept: Some(serde_json::to_value(Kept { asked, attempts, put_down })?),
+        }))
     }
 }
 
@@ -104,29 +140,6 @@ impl NodeCx {
 pub(crate) fn spent_before(kept: Option<&Value>) -> Spent {
     let spent = kept.and_then(|kept| kept.pointer("/put_down/suspended/spent"));
     spent.and_then(|spent| Spent::deserialize(spent).ok()).unwrap_or_default()
-}
-
-/// The question of a node that needs leave.
-fn ask(
-    mut asked: Vec<ApprovalRequest>,
-    question: ApprovalRequest,
-    put_down: Option<PutDown>,
-) -> Result<NodeOutput, NodeError> {
-    let ApprovalRequest { tool, arguments, reason, preview, leaves_sandbox, .. } = &question;
-    let details = json!({
-        "tool": tool, "arguments": arguments, "reason": reason, "preview": preview, "leaves_sandbox": leaves_sandbox,
-    });
-    let prompt = prompt(&question);
-    asked.push(question);
-    Ok(NodeOutput::ask(Ask {
-        kind: QuestionKind::Permission,
-        prompt,
-        options: Vec::new(),
-        details: Some(details),
-        timeout: None,
-        fallback: Fallback::Value(json!("deny")),
-        kept: Some(serde_json::to_value(Kept { asked, put_down })?),
-    }))
 }
 
 fn prompt(question: &ApprovalRequest) -> String {

@@ -61,6 +61,8 @@ pub enum Leave {
     Now,
     /// The run waits until it is resumed with the answer.
     Later,
+    /// It is denied, whatever the runtime's approver would say.
+    Never,
 }
 
 /// How a run is begun or continued. What is `None` follows the runtime.

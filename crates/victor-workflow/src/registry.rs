@@ -78,6 +78,12 @@ pub trait WorkflowSource: Send + Sync + 'static {
         self.list().workflows.iter().map(About::from).collect()
     }
 
+    /// Whether some of what it offers comes from a folder that the user does not trust: such workflows get no values of
+    /// the environment.
+    fn has_untrusted(&self) -> bool {
+        false
+    }
+
     /// Whether it offers any but those that Victor brings along. Asked before every run, so it should be quick.
     fn has_own(&self) -> bool {
         true
@@ -170,6 +176,12 @@ impl WorkflowRegistry {
         all.extend(known.values().map(About::from));
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// Whether some come from a folder that the user does not trust.
+    #[must_use]
+    pub fn has_untrusted(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.has_untrusted())
     }
 
     /// Whether there are any but those that Victor brings along.

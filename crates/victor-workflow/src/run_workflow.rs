@@ -33,7 +33,8 @@ impl From<&Workflow> for Which {
 /// Lets agents run workflows.
 #[async_trait]
 pub trait RunWorkflow {
-    /// Runs a workflow in the agent's runtime, mode and budget, with the agent's approver, and waits for its end.
+    /// Runs a workflow in the agent's runtime, mode, sandbox and budget, with its tools where it names some, its dry
+    /// run, its approver and its owner, and waits for its end.
     ///
     /// # Errors
     /// There is no such workflow, or it could not be begun. A run that failed is an outcome.
@@ -54,7 +55,11 @@ impl RunWorkflow for Agent {
         let workflows = Workflows::of(self.runtime());
         let options = RunOptions {
             mode: Some(self.mode()),
+            sandbox: self.spec().sandbox,
+            dry_run: self.spec().dry_run,
             budget: *self.budget(),
+            tools: self.spec().tools.clone(),
+            owner: Some(self.owner()),
             approver: Some(self.asked()),
             ..RunOptions::default()
         };

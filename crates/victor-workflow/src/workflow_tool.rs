@@ -150,15 +150,24 @@ impl DynTool for RunWorkflow {
             let ended = workflows.run_within(&scope, call, &found.workflow, input, cx.cancel.clone()).await;
             answer(found.workflow.name(), ended)
         });
-        Ok(plan.key(PermissionKey::Name { name }).preview(preview))
+        Ok(spellings(&name).fold(plan, |plan, name| plan.key(PermissionKey::Name { name })).preview(preview))
     }
+}
+
+/// A name as it can be written in a rule: `-` and `_` are alike in names, so a rule of either forbids.
+fn spellings(name: &str) -> impl Iterator<Item = String> + use<'_> {
+    let others = [name.replace('-', "_"), name.replace('_', "-")].into_iter().filter(move |other| other != name);
+    std::iter::once(name.to_owned()).chain(others)
 }
 
 /// What a person is shown: which workflow, with which input, of which nodes.
 fn preview(found: &Registered, input: &Value) -> Preview {
     let workflow = &found.workflow;
     let nodes = workflow.nodes().map(|n| format!("{} ({})", n.name, n.kind)).collect::<Vec<_>>().join(", ");
-    let mut text = format!("workflow {} ({})\ninput: {input}\nnodes: {nodes}", workflow.name(), found.source);
+    // Leave that is given later is for the workflow as it was then.
+    let hash: String = workflow.hash().chars().take(12).collect();
+    let (name, source) = (workflow.name(), &found.source);
+    let mut text = format!("workflow {name} ({source}, version {hash})\ninput: {input}\nnodes: {nodes}");
     if !workflow.description().is_empty() {
         let _ = write!(text, "\n{}", workflow.description());
     }

@@ -152,3 +152,21 @@ async fn what_cannot_wait_is_denied_with_what_would_allow_it() {
     let run = workflows.start_named("w", json!({}), RunOptions::default()).await.unwrap();
     assert_eq!(run.outcome().await.unwrap().status.name(), "completed");
 }
+
+#[tokio::test]
+async fn leave_counts_for_one_try_of_one_run() {
+    let nodes = "{id: go, type: tool, tool: deploy, arguments: {path: x, fail: 3}, error_strategy: retry, \
+                 retry_attempts: 3, retry_delay: 0}";
+    let (journal, model) = (MemoryJournal::default(), script(&[]));
+    let workflows = process(&model, &journal, nodes);
+    let id = start(&workflows).await.workflow_id;
+    let again = answer(&workflows, id, "go", json!("allow")).await;
+    assert_eq!(again.status.name(), "waiting", "what was allowed once was done twice: {:?}", again.result);
+    let question = &again.waiting[0].id;
+    assert_eq!(answer(&workflows, id, question, json!("allow")).await.status.name(), "completed");
+    // Taken up from where it was allowed, as another run.
+    let history = workflows.history(id).await.unwrap();
+    let answered = history.iter().find(|c| c.what == "answered").unwrap().seq;
+    let run = workflows.replay_from(id, answered, later()).await.unwrap();
+    assert_eq!(run.outcome().await.unwrap().status.name(), "waiting");
+}

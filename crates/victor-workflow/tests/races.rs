@@ -367,3 +367,23 @@ async fn a_run_that_goes_on_in_a_changed_workflow_works_at_the_nodes_of_the_same
     let Resumed::Run(run) = process().resume_with(&new, id, vec![], options()).await.unwrap() else { panic!() };
     assert_eq!(run.outcome().await.unwrap().result["seen"], json!(["a", "b", "c"]));
 }
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_is_an_error_for_whoever_gave_it() {
+    let journal = Faulty::after(100);
+    let workflows = Workflows::of(&runtime_with(Arc::new(journal.clone())));
+    let mut graph = StateGraph::new("gate");
+    graph.add("ok", HumanNode::approval("Go on?"));
+    let gate = graph.compile().unwrap();
+    let id = workflows.start(&gate, json!({}), later()).await.unwrap().outcome().await.unwrap().workflow_id;
+    let yes = || workflows.resume_with(&gate, id, vec![("ok".to_owned(), json!(true))], later());
+    journal.appends.store(0, Ordering::Relaxed);
+    let lost = yes().await.unwrap_err().to_string();
+    assert!(lost.contains("no space is left"), "{lost}");
+    journal.appends.store(100, Ordering::Relaxed);
+    let ended = match yes().await.unwrap() {
+        Resumed::Run(run) => run.outcome().await.unwrap().status,
+        Resumed::Delivered => RunStatus::Running,
+    };
+    assert_eq!(ended, RunStatus::Completed);
+}

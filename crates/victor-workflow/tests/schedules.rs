@@ -47,6 +47,7 @@ fn schedule(cron: &str) -> Schedule {
         cron: Cron::parse(cron, "UTC").unwrap(),
         workflow: "count".into(),
         input: Map::new(),
+        environment: false,
         missed: Missed::Skip,
         overlap: Overlap::Skip,
         enabled: true,

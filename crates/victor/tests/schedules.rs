@@ -90,3 +90,21 @@ async fn a_workflow_that_is_not_there_and_a_wrong_input_are_told_with_their_plac
     let states = setup.scheduler(&runtime).unwrap().list(5).await.unwrap();
     assert!(states.iter().all(|s| s.next.len() == 5 && s.last.is_empty() && s.problem.is_some()), "{states:?}");
 }
+
+#[tokio::test]
+async fn values_of_the_environment_go_to_no_workflow_of_a_folder_that_is_not_trusted() {
+    let text = format!("{NIGHTLY}    input: {{key: \"${{SECRET}}\"}}\n");
+    let (folder, trusted) = world(&text, "", &[("SECRET", "s3cret")]);
+    fs::create_dir_all(folder.path().join("project/.victor/workflows")).unwrap();
+    let flow = "workflows: {tidy: {nodes: [{id: a, type: passthrough}]}}";
+    fs::write(folder.path().join("project/.victor/workflows/tidy.yaml"), flow).unwrap();
+    let problems = |options: Options| {
+        let setup = Setup::load(options).unwrap();
+        setup.scheduler(&setup.runtime().unwrap()).unwrap().problems()
+    };
+    let plain = Options { trust: Trust::Saved, ..trusted.clone() };
+    let told = problems(plain);
+    assert!(told.len() == 1 && told[0].contains("victor workspace trust"), "{told:?}");
+    let told = problems(trusted);
+    assert!(told.is_empty(), "{told:?}");
+}

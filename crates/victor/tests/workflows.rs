@@ -76,3 +76,18 @@ fn a_projects_links_lead_nowhere() {
         assert!(registry.open(path, None, Reach::Folder).unwrap_err().to_string().contains("no file of"), "{path}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_among_the_projects_workflows_gets_no_environment_by_where_it_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("elsewhere/a.yaml"), &flow("theirs", "key ${SECRET}"));
+    let workflows = folder.path().join("project/.victor/workflows");
+    fs::create_dir_all(&workflows).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("elsewhere/a.yaml"), workflows.join("a.yaml")).unwrap();
+    let registry = registry(folder.path());
+    for path in [".victor/workflows/a.yaml", "./.victor/workflows/a.yaml"] {
+        assert!(registry.open(path, None, Reach::Anywhere).is_err(), "{path}");
+    }
+    assert!(registry.again("theirs", Some(".victor/workflows/a.yaml")).is_err());
+}

@@ -162,6 +162,12 @@ impl Agent {
         &self.inner.budget
     }
 
+    /// What it is made of: what was asked for, over its profile and the runtime's defaults.
+    #[must_use]
+    pub fn spec(&self) -> &AgentSpec {
+        &self.inner.spec
+    }
+
     /// The system prompt.
     #[must_use]
     pub fn system_prompt(&self) -> &str {
@@ -191,7 +197,9 @@ impl Agent {
         Arc::clone(own.unwrap_or(&self.inner.runtime.inner.approver))
     }
 
-    fn owner(&self) -> String {
+    /// Who what it begins belongs to.
+    #[must_use]
+    pub fn owner(&self) -> String {
         self.owner.as_deref().unwrap_or(&self.inner.runtime.inner.owner).to_owned()
     }
 

@@ -56,6 +56,8 @@ pub struct Schedule {
     pub workflow: String,
     /// What it is given.
     pub input: Map<String, Value>,
+    /// Whether values of the environment are in its input: workflows of a folder that is not trusted do not get them.
+    pub environment: bool,
     /// What happens to times that passed while nobody followed it.
     pub missed: Missed,
     /// What happens when the run of an earlier time has not ended.
@@ -85,13 +87,17 @@ pub struct Schedules {
 }
 
 impl Schedule {
-    /// What is wrong with it as the workflows are now: there is none of its name, or its input does not fit.
+    /// What is wrong with it as the workflows are now: there is none of its name, its input does not fit, or holds what
+    /// they may not have.
     #[must_use]
     pub fn problem(&self, workflows: &Workflows) -> Option<String> {
         let place = |place: &str, what: &str| match place {
             "" => format!("schedules.{}.{what}", self.name),
             place => format!("{place}: schedules.{}.{what}", self.name),
         };
+        if let Some(why) = self.withheld(workflows) {
+            return Some(format!("{}: {why}", place(&self.places.input, "input")));
+        }
         match workflows.registry().get(&self.workflow) {
             Err(e) => Some(format!("{}: {e}", place(&self.places.workflow, "workflow"))),
             Ok(found) => {
@@ -99,6 +105,13 @@ impl Schedule {
                 fits.err().map(|e| format!("{}: {e}", place(&self.places.input, "input")))
             }
         }
+    }
+
+    /// Why its input is not given away here.
+    fn withheld(&self, workflows: &Workflows) -> Option<String> {
+        let why = "it holds values of the environment, which the folder's workflows get only once you trust them as they \
+                   are: look at them, then `victor workspace trust`";
+        (self.environment && workflows.registry().has_untrusted()).then(|| why.to_owned())
     }
 
     /// What says when it is due, for the store.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use victor_core::error::ConfigurationError;
 use victor_core::id::{RunId, Timestamp};
 use victor_core::journal::{JournalError, JournalInfo, RunStatus};
-use victor_core::permission::DenyAll;
 use victor_core::question::AskLater;
 use victor_core::runtime::Runtime;
 use victor_core::schedule::{DueStatus, DueTime, ScheduleKey, ScheduleMark, ScheduleStep};
@@ -17,7 +17,7 @@ use victor_core::schedule::{DueStatus, DueTime, ScheduleKey, ScheduleMark, Sched
 use super::{Missed, Overlap, Schedule, Schedules, run_of, storage};
 use crate::engine::Workflows;
 use crate::error::WorkflowError;
-use crate::options::{Keeper, RunOptions};
+use crate::options::{Keeper, Leave, RunOptions};
 
 /// What is later than this counts as missed: the machine slept, or the store did not answer.
 const LATE: Duration = Duration::from_mins(1);
@@ -303,12 +303,15 @@ impl Scheduler {
     }
 
     async fn start(&self, schedule: &Schedule, run: RunId) -> Result<(), WorkflowError> {
+        if let Some(why) = schedule.withheld(&self.workflows) {
+            return Err(ConfigurationError::new(why).into());
+        }
         let options = RunOptions {
             id: Some(run),
             owner: Some(format!("schedule:{}", schedule.name)),
             keeper: Keeper::Server,
-            // Nobody is there to be asked about tool calls; what human nodes ask can be answered later.
-            approver: Some(Arc::new(DenyAll)),
+            // Nobody is there to be asked about tool calls, also when the run goes on later; what human nodes ask can be answered later.
+            leave: Leave::Never,
             interviewer: Some(Arc::new(AskLater)),
             ..RunOptions::default()
         };

@@ -21,6 +21,7 @@ mod tree;
 mod variables;
 
 pub(crate) use check::graph::{Edge, edges, unled};
+pub(crate) use compile::narrowest;
 pub use compile::{Compiled, Inputs, Resolve};
 pub(crate) use decode::unknown;
 pub use document::{Document, Entries, Head, Input, InputKind, Metadata, Names, Workflow};

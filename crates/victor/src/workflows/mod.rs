@@ -141,9 +141,16 @@ impl WorkflowFolders {
     /// A file that the user names, and what `${NAME}` names in it.
     fn file(&self, path: &str) -> Result<(SourceFile, Environment), ConfigurationError> {
         let whole = self.root.join(path);
+        // A link in the project's folder does not become the user's own file by where it leads.
+        let inner = whole.strip_prefix(&self.root).ok().filter(|inner| inner.starts_with(FOLDER));
+        let inner = inner.filter(|_| self.project().is_some());
+        if let Some(file) = inner.filter(|inner| inner.parent() == Some(Path::new(FOLDER))) {
+            return self.own_file(&file.to_string_lossy());
+        }
+        let is_inside = inner.is_some();
         let text = read(&whole, path, Links::Follow)?;
         let real = whole.canonicalize().unwrap_or(whole);
-        let is_project = real.starts_with(&self.root) && !real.starts_with(self.home.real());
+        let is_project = (is_inside || real.starts_with(&self.root)) && !real.starts_with(self.home.real());
         let environment = if is_project { self.project_environment() } else { self.environment.clone() };
         let shown = real.strip_prefix(&self.root).unwrap_or(Path::new(path)).display().to_string();
         Ok((SourceFile { path: shown, text }, environment))
@@ -221,6 +228,11 @@ impl WorkflowSource for WorkflowFolders {
 
     fn overview(&self) -> Vec<About> {
         self.shelf().library.overview()
+    }
+
+    fn has_untrusted(&self) -> bool {
+        let is_there = self.project().is_some_and(|folder| !files::names(&folder).is_empty());
+        is_there && !trusts(&self.home, &self.root, self.trust)
     }
 
     fn has_own(&self) -> bool {

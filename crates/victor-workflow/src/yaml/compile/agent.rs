@@ -88,7 +88,7 @@ pub(super) fn step(node: &Node, agent: &AgentNode, shared: Shared<'_>) -> Result
 }
 
 /// The mode that allows less; of two that each allow something else, one that only reads.
-pub(super) fn narrowest(a: Option<Mode>, b: Option<Mode>) -> Option<Mode> {
+pub(crate) fn narrowest(a: Option<Mode>, b: Option<Mode>) -> Option<Mode> {
     let (Some(a), Some(b)) = (a, b) else { return a.or(b) };
     Some(if b.permits(a.ceiling()) {
         a

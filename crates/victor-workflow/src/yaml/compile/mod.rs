@@ -10,6 +10,7 @@ mod steps;
 mod team;
 mod tool;
 
+pub(crate) use agent::narrowest;
 pub use inputs::Inputs;
 
 use std::time::Duration;
