@@ -331,6 +331,20 @@ fn on_a_small_disk(bench: &Bench, args: &[&str]) -> Option<(String, String, i32)
     Some(told(&command.output().unwrap()))
 }
 
+/// `python3 -m pip` would run a `pip.py` of the folder that it is started in.
+#[test]
+fn package_tools_never_run_in_the_users_folder() {
+    let (bench, programs) = (Bench::new(), tempfile::tempdir().unwrap());
+    let python = programs.path().join("python3");
+    std::fs::write(&python, "#!/bin/sh\n/bin/pwd >> \"${0%/*}/where\"\nexit 1\n").unwrap();
+    std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = alone(&bench, &["models", "pull", "smollm2-135m"]).env("PATH", programs.path()).output().unwrap();
+    assert_eq!(told(&output).2, 1);
+    let places = std::fs::read_to_string(programs.path().join("where")).unwrap();
+    let work = bench.work().canonicalize().unwrap();
+    assert!(places.lines().all(|place| !place.starts_with(work.to_str().unwrap())), "{places}");
+}
+
 #[test]
 fn a_full_disk_is_told_before_a_download_or_when_it_fills() {
     let bench = Bench::new();
