@@ -64,6 +64,13 @@ pub(crate) struct Scope {
     pub(crate) nested: AtomicU64,
 }
 
+impl Scope {
+    /// How far commands reach.
+    fn reach(&self) -> SandboxMode {
+        self.mode.sandbox(self.sandbox)
+    }
+}
+
 /// What the calls of a root run and of its children have done to all of them.
 #[derive(Default)]
 pub(crate) struct Marks {
@@ -124,7 +131,7 @@ impl RunScope {
         let rules = scope.runtime.rules();
         let verdict = {
             let grants = scope.grants.lock().unwrap_or_else(PoisonError::into_inner);
-            judge(scope.mode, scope.sandbox, &rules, &grants, prepared.tool.spec(), &prepared.plan)
+            judge(scope.mode, scope.reach(), &rules, &grants, prepared.tool.spec(), &prepared.plan)
         };
         let (mut ask, leaves) = match verdict {
             Verdict::Deny { reason } => return Ruling::Deny(reason),
@@ -203,7 +210,7 @@ impl RunScope {
             scope.marks.writes.fetch_add(1, Ordering::Relaxed);
         }
         let (effects, keys) = (plan.effects, plan.keys.clone());
-        let mode = if effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { scope.sandbox };
+        let mode = if effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { scope.reach() };
         let network = if effects.contains(Effects::NETWORK) { Network::Allowed } else { Network::Denied };
         let permit = Permit::new(Sandbox { mode, network }, Arc::new(scope.runtime.rules().path_rules()));
         let running = AssertUnwindSafe(plan.run(permit, cx)).catch_unwind();
@@ -317,7 +324,7 @@ impl RunScope {
             run: scope.run,
             call,
             workspace: Arc::clone(&scope.runtime.inner.workspace),
-            sandbox: scope.sandbox,
+            sandbox: scope.reach(),
             cancel: scope.cancel.child_token(),
             door: Arc::new(self.clone()),
         }
