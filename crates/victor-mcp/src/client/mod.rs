@@ -24,6 +24,7 @@ mod sse;
 mod state;
 mod throttle;
 mod tool;
+mod trust;
 
 pub use config::{Address, Link, OAuth, Program, ServerConfig, Setting, Wire};
 pub use host::{CatalogStore, Client, Elicitation, Elicited, Elicitor, Host, Kept, TokenStore};
