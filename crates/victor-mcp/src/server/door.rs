@@ -21,14 +21,13 @@ use victor_core::tool::ToolSpec;
 use super::call::{OwnTool, OwnTools};
 use super::config::{self, Config};
 use super::host::Host;
+use super::places::Places;
 use super::runs::{RunAgent, RunStatus, Runs};
 use super::workflows::{RunWorkflow, WorkflowStatus};
 use crate::convert;
 
 /// How long an answer to a question may take to come back.
 const STATE_LIFE: Duration = Duration::from_mins(10);
-/// Sessions over HTTP at the same time at most, with the requests that belong to none.
-const PLACES: usize = 1024;
 /// Hexadecimal digits of the seal of a session's id.
 const SEAL: usize = 32;
 /// Resources that all clients together may watch.
@@ -47,7 +46,7 @@ pub(crate) struct Door {
     /// Ends what only waits for something to happen.
     pub(crate) quiet: CancellationToken,
     /// Places of clients over HTTP.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
     /// Places of watched resources, of all clients together.
     pub(crate) watches: Arc<Semaphore>,
     seals: OnceLock<RequestStateCodec>,
@@ -74,7 +73,7 @@ impl Door {
             runs,
             closing,
             quiet,
-            places: Arc::new(Semaphore::new(PLACES)),
+            places: Arc::default(),
             watches: Arc::new(Semaphore::new(WATCHES)),
             seals: OnceLock::new(),
             key,

@@ -11,6 +11,7 @@ mod door;
 mod host;
 mod http;
 mod lists;
+mod places;
 mod runs;
 mod sampling;
 mod session;
