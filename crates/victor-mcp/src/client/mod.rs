@@ -13,6 +13,7 @@ mod host;
 mod http;
 mod lines;
 mod login;
+mod mark;
 mod name;
 mod process;
 mod prompt;
