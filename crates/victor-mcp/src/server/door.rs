@@ -18,9 +18,9 @@ use victor_core::runtime::Runtime;
 use victor_core::token::Principal;
 use victor_core::tool::ToolSpec;
 
-use super::call::{OwnTool, OwnTools};
 use super::config::{self, Config};
 use super::host::Host;
+use super::own::{OwnTool, OwnTools};
 use super::places::Places;
 use super::runs::{RunAgent, RunStatus, Runs};
 use super::workflows::{RunWorkflow, WorkflowStatus};
@@ -39,7 +39,7 @@ pub(crate) struct Door {
     pub(crate) config: Config,
     pub(crate) own: OwnTools,
     #[cfg(feature = "conformance")]
-    pub(crate) fixtures: Vec<Arc<dyn super::call::OwnPrompt>>,
+    pub(crate) fixtures: Vec<Arc<dyn super::own::OwnPrompt>>,
     pub(crate) runs: Arc<Runs>,
     /// Ends everything that is under way.
     pub(crate) closing: CancellationToken,
@@ -59,7 +59,7 @@ impl Door {
         let mut own: OwnTools = vec![
             Arc::new(RunAgent::new(Arc::clone(&runs))),
             Arc::new(RunStatus::new(Arc::clone(&runs))),
-            Arc::new(RunWorkflow::new()),
+            Arc::new(RunWorkflow::new(Arc::clone(&runs))),
             Arc::new(WorkflowStatus::new()),
         ];
         own.extend(extra);
@@ -101,23 +101,24 @@ impl Door {
 
     /// The door's own tool of this name, where it is offered.
     pub(crate) fn own_tool(&self, name: &str) -> Option<&Arc<dyn OwnTool>> {
-        let named = self.own.iter().find(|tool| tool.tool().name == name)?;
-        self.config.tools.admits(name, named.category()).then_some(named)
+        let named = self.own.iter().find(|tool| tool.card().name() == name)?;
+        self.config.tools.admits(name, named.card().category()).then_some(named)
     }
 
     /// All tools that are offered, sorted by name.
     pub(crate) async fn tools(&self, runtime: &Runtime) -> Vec<Tool> {
         let specs = runtime.own_tool_set().await.specs();
         let mode = runtime.defaults().mode.unwrap_or_default();
-        let own = |name: &str| self.own.iter().any(|tool| tool.tool().name == name);
+        let own = |name: &str| self.own.iter().any(|tool| tool.card().name() == name);
         let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects) && !own(&s.name));
         let mut tools: Vec<Tool> = offered.map(|s| convert::tool(s)).collect();
         if runtime.defaults().dry_run == DryRun::On {
             // What would be done has no form for programs.
             tools.iter_mut().for_each(|tool| tool.output_schema = None);
         }
-        let own = self.own.iter().filter(|t| self.config.tools.admits(&t.tool().name, t.category()));
-        tools.extend(own.map(|t| t.tool()));
+        let own = self.own.iter().map(|own| own.card());
+        let own = own.filter(|card| self.config.tools.admits(card.name(), card.category()));
+        tools.extend(own.map(|card| card.tool().clone()));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         tools
     }

@@ -149,7 +149,7 @@ impl ServerHandler for Session {
 
     /// For what HTTP headers have to repeat of a call's arguments; the runtime's tools ask for none.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.door.own_tool(name).map(|own| own.tool())
+        self.door.own_tool(name).map(|own| own.card().tool().clone())
     }
 
     async fn list_prompts(
