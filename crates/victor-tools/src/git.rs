@@ -113,7 +113,8 @@ impl Tool for GitShow {
     async fn plan(&self, args: GitShowArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
         check_rev(Some(&args.rev))?;
         let place = inside(cx, Some(&args.path))?;
-        let object = format!("{}:./{}", args.rev, place.relative.as_deref().unwrap_or_default());
+        // The object of a folder is refused: below it files have paths that the rules do not know.
+        let object = format!("{}^{{commit}}:./{}", args.rev, place.relative.as_deref().unwrap_or_default());
         Ok(plan(&place, async move |_, cx| {
             let repository = Repository::open(&cx).await?;
             let content = repository.names(&["cat-file", "blob", &object], &cx).await?;
@@ -269,6 +270,9 @@ async fn diff(
     rules: &PathRules,
     cx: &ToolCx,
 ) -> Result<ToolOutput, ToolError> {
+    if let Some(rev) = &args.rev {
+        repository.check_commits(rev, cx).await?;
+    }
     let mut base = vec!["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
     base.push("--submodule=short");
     base.extend(args.staged.then_some("--cached"));
@@ -383,6 +387,22 @@ impl Repository {
                 .then(|| [(name.to_owned(), String::new()), (format!("{filter}.required"), "false".to_owned())])
         });
         Ok(off.flatten().collect())
+    }
+
+    /// Takes commits only, and ranges of them: in the objects of folders and files paths are others than in the
+    /// workspace, and rules would not know them.
+    async fn check_commits(&self, rev: &str, cx: &ToolCx) -> Result<(), ToolError> {
+        let objects = self.names(&["rev-parse", rev, "--"], cx).await?;
+        let ids = objects.lines().filter(|line| *line != "--").map(|id| id.trim_start_matches('^'));
+        let commits: Vec<String> = ids.map(|id| format!("{id}^{{commit}}")).collect();
+        let all = ["rev-parse"].into_iter().chain(commits.iter().map(String::as_str)).chain(["--"]);
+        match self.names(&all.collect::<Vec<_>>(), cx).await {
+            Ok(_) => Ok(()),
+            Err(ToolError::Model(_)) => {
+                Err(ToolError::model(format!("`{rev}` names no commit, but a folder or a file of the repository")))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     fn hides(&self, tool: &str, rules: &PathRules, path: &str) -> bool {
