@@ -98,7 +98,7 @@ impl Workflows {
         let input = workflow.prepare(json(serde_json::to_value(input))?)?;
         check_size(workflow, &input)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
-        let begun = begun(workflow, input, &options);
+        let begun = begun(workflow, input, &options, Settings::of(&self.runtime, &options));
         let id = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
         let now = self.runtime.clock().now();
         let machine = Machine::begin(id, workflow, &begun, now);
@@ -165,8 +165,7 @@ impl Workflows {
             return Err(WorkflowError::ShuttingDown);
         }
         let (id, options, settings) = (launch.id, &launch.options, launch.begun.settings.clone());
-        let max_time = settings.budget.over(&self.runtime.defaults().budget).max_time;
-        let time = WorkTime::new(Arc::clone(self.runtime.clock()), max_time, launch.worked);
+        let time = WorkTime::new(Arc::clone(self.runtime.clock()), settings.budget.max_time, launch.worked);
         let approver = match (&options.approver, settings.leave) {
             (Some(approver), _) => Arc::clone(approver),
             (None, Leave::Later) => Arc::new(AskLater),
@@ -267,7 +266,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) worked: Duration,
 }
 
-fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
+fn begun(workflow: &Workflow, input: Update, options: &RunOptions, settings: Settings) -> Begun {
     Begun {
         workflow: workflow.name().to_owned(),
         hash: workflow.hash().to_owned(),
@@ -275,15 +274,7 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
         input,
         pause_before: options.pause_before.clone(),
         pause_after: options.pause_after.clone(),
-        settings: Settings {
-            mode: options.mode,
-            sandbox: options.sandbox,
-            dry_run: options.dry_run,
-            budget: options.budget,
-            tools: options.tools.clone(),
-            session: options.session.clone(),
-            leave: options.leave,
-        },
+        settings,
         keeper: options.keeper,
         file: options.file.clone(),
         from: None,

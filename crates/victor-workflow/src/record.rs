@@ -140,7 +140,7 @@ pub struct Begun {
     pub from: Option<(RunId, u64)>,
 }
 
-/// What a run may do, as it was begun: a resumed run may do no more.
+/// What a run may do, defaults of the runtime among it: a resumed run may do no more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {

@@ -39,7 +39,10 @@ impl Workflows {
         let path = vec![name.to_owned()];
         let within = Some(Arc::clone(&workflow.0.name));
         let part = scope.part_of(PartOptions { path, cancel, within, ..PartOptions::default() });
-        let tools = part.tool_set().tools().iter().map(|t| globset::escape(&t.spec().name)).collect();
+        // What it would have if it went on by itself: no more than here.
+        let all = self.runtime.tool_set().await;
+        let names = all.tools().iter().map(|t| t.spec().name.as_str()).filter(|name| part.may_hand_on(name));
+        let tools = names.map(globset::escape).collect();
         let options = RunOptions {
             mode: Some(part.mode()),
             sandbox: Some(part.sandbox()),

@@ -22,6 +22,7 @@ use crate::usage::{Budget, NanoUsd, Spent};
 
 use super::dispatch::{RunScope, Scope};
 use super::emit::Emitter;
+use super::filter::ToolFilter;
 use super::ledger::Ledger;
 use super::outcome::{Denial, Outcome};
 use super::run::{ErrorSlot, Run};
@@ -147,6 +148,7 @@ impl RunScope {
             sandbox: above.sandbox,
             dry_run: above.dry_run,
             tools: above.tools.clone(),
+            filter: above.filter.clone(),
             approver: Arc::clone(&above.approver),
             budget: budget.within(&above.budget),
             grants: Arc::clone(&above.grants),
@@ -274,6 +276,14 @@ impl RunScope {
         &self.inner.tools
     }
 
+    /// Whether a part of the run may be given this tool: one that the run has; or, where it delegates to those who may do
+    /// more, one that it was not told to do without.
+    #[must_use]
+    pub fn may_hand_on(&self, tool: &str) -> bool {
+        let delegates = self.inner.mode == Mode::Delegate && self.inner.filter.allows(tool);
+        delegates || self.inner.tools.get(tool).is_some()
+    }
+
     /// The names of the tools that ran, each once.
     #[must_use]
     pub fn tools_used(&self) -> Vec<String> {
@@ -332,6 +342,7 @@ impl Opened {
             sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
             dry_run: options.dry_run.max(defaults.dry_run),
             tools: create::tools(runtime, &[], Some(options.tools.as_deref().unwrap_or(&all)), mode).await,
+            filter: ToolFilter::of(options.tools.as_deref()),
             approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
             budget,
             grants: Arc::default(),
