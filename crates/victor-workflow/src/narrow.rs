@@ -20,10 +20,12 @@ impl Settings {
             tools: options.tools.clone(),
             session: options.session.clone(),
             leave: options.leave,
+            within: Vec::new(),
         }
     }
 
-    /// What is left of them where a run goes on under `now`: whose it is and how it waits stays as it was.
+    /// What is left of them where a run goes on under `now`: whose it is, how it waits and what it is inside of stays
+    /// as it was.
     pub(crate) async fn narrowed(self, runtime: &Runtime, now: &Self) -> Self {
         let tools = match (self.tools, &now.tools) {
             (Some(tools), Some(now)) if tools != *now => Some(both(runtime, &tools, now).await),

@@ -162,6 +162,9 @@ pub struct Settings {
     pub session: Option<SessionId>,
     /// What becomes of calls that need leave where no approver is named.
     pub leave: Leave,
+    /// The workflows that it was begun inside of, from the outside in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
 }
 
 /// What follows a failure.

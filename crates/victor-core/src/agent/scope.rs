@@ -55,8 +55,8 @@ pub struct ScopeOptions {
     pub next_event: u64,
     /// Who it belongs to; `None` for the runtime's owner.
     pub owner: Option<String>,
-    /// What the run is, where it could come to run inside of itself.
-    pub within: Option<Arc<str>>,
+    /// What the run is, and what it is inside of, from the outside in: see [`RunScope::within`].
+    pub within: Vec<Arc<str>>,
 }
 
 /// What a part of a run is opened with.
@@ -258,6 +258,12 @@ impl RunScope {
         self.inner.budget
     }
 
+    /// What is left of what this part and all above it may use; of time, all of it.
+    #[must_use]
+    pub fn left(&self) -> Budget {
+        self.inner.ledger.left().within(&Budget { max_time: self.inner.budget.max_time, ..Budget::default() })
+    }
+
     /// The whole run's cost so far, if the price of every call is known.
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
@@ -352,7 +358,7 @@ impl Opened {
             cancel: self.cancel,
             log: None,
             owner: options.owner.map_or_else(|| runtime.owner().into(), Arc::from),
-            within: options.within.into_iter().collect(),
+            within: options.within.into(),
             marks: Arc::default(),
             denied: Arc::default(),
             used: Arc::default(),
