@@ -16,6 +16,9 @@ workflows:
   asks:
     nodes:
       - {id: a, type: tool, tool: bash, arguments: {command: "echo no > ran"}}
+  slow:
+    nodes:
+      - {id: a, type: tool, tool: bash, arguments: {command: "sleep 5"}}
   strict:
     inputs: {who: {type: string, required: true}}
     nodes:
@@ -167,4 +170,20 @@ fn nobody_is_asked_and_what_cannot_run_is_told() {
     let (served, key) = (serve(&bench), format!("Bearer {}", token.trim()));
     let denied = served.send("GET", "/api/v1/schedules", &[("authorization", &key)], "");
     assert_eq!(denied.status, 403, "{}", denied.body);
+}
+
+#[test]
+fn a_scheduled_run_takes_a_place_of_the_servers() {
+    let bench = bench(concat!(
+        "  slow: {cron: \"* * * * * *\", workflow: slow}\n",
+        "server: {max_runs: 1}\n",
+        "permissions: {allow: [\"bash(sleep *)\"]}\n",
+    ));
+    let served = serve(&bench);
+    let tick = || served.post("/api/v1/workflows/run", &json!({"workflow": "tick"}));
+    let refused = eventually("a scheduled run", || Some(tick()).filter(|answer| answer.status != 200));
+    assert_eq!((refused.status, &refused.json()["error_code"]), (503, &json!("OVERLOADED")));
+    let is_one = |line: &str| line.starts_with("victor_runs_active") && line.ends_with(" 1");
+    eventually("a run that is counted", || served.get("/metrics").body.lines().any(is_one).then_some(()));
+    eventually("its end", || Some(tick()).filter(|answer| answer.status == 200));
 }

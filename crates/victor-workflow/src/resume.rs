@@ -21,6 +21,7 @@ use crate::machine::{Machine, Noted};
 use crate::options::{Changed, Checkpoint, RunOptions};
 use crate::record::{Begun, Entry, Record, Settings};
 use crate::run::WorkflowRun;
+use crate::schedule::OWNER;
 use crate::summary::RunSummary;
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -113,8 +114,11 @@ impl Workflows {
         is_new
     }
 
-    /// The workflow that a run began with, as it is now.
+    /// The workflow that a run began with, as it is now. Where a schedule began the run, one that a schedule may run.
     fn workflow_of(&self, info: &JournalInfo) -> Result<Workflow, WorkflowError> {
+        if info.owner.starts_with(OWNER) {
+            return Ok(self.registry.get_trusted(&info.name)?.workflow);
+        }
         let file = RunSummary::read(info).file;
         Ok(self.registry.again(&info.name, file.as_deref())?.workflow)
     }

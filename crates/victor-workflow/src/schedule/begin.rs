@@ -12,7 +12,7 @@ use victor_core::question::AskLater;
 use victor_core::schedule::{DueStatus, DueTime, ScheduleKey};
 
 use super::scheduler::{AHEAD, CROWDED, LOOK, again};
-use super::{KEPT, Schedule, Scheduler, storage};
+use super::{KEPT, OWNER, Schedule, Scheduler, storage};
 use crate::error::WorkflowError;
 use crate::options::{Keeper, Leave, RunOptions};
 
@@ -136,7 +136,7 @@ impl Scheduler {
         let found = self.workflows.registry().get_trusted(&schedule.workflow)?;
         let options = RunOptions {
             id: Some(run),
-            owner: Some(format!("schedule:{}", schedule.name)),
+            owner: Some(format!("{OWNER}{}", schedule.name)),
             keeper: Keeper::Server,
             // Nobody is there to be asked about tool calls, also when the run goes on later; what human nodes ask can be answered later.
             leave: Leave::Never,

@@ -25,6 +25,9 @@ pub use state::{Came, ScheduleState};
 use crate::engine::Workflows;
 use crate::error::WorkflowError;
 
+/// Who scheduled runs belong to: this, and the schedule's name.
+pub(crate) const OWNER: &str = "schedule:";
+
 /// What happens to times that passed while nobody followed the schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

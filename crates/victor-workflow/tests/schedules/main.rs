@@ -4,6 +4,7 @@
 mod disk;
 mod room;
 mod several;
+mod strange;
 #[path = "../support/mod.rs"]
 mod support;
 

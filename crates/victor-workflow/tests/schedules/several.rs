@@ -1,7 +1,6 @@
 //! Several servers of one folder: one hangs or ends, another is configured differently.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use victor_core::journal::RunStatus;
 use victor_core::schedule::DueStatus;
@@ -14,18 +13,19 @@ use super::{begin, pass};
 async fn a_server_that_ends_with_the_journal_in_its_hands_costs_no_run() {
     let disk = Disk::default();
     begin(&disk.server(Vec::new()).0).await;
-    // It decides, takes the run's id, hangs before the first record, and ends after 90 seconds.
-    let hanging = disk.of_a_server_with(HANGS);
-    let hanging = tokio::spawn(async move { hanging.serve(vec![schedule("* * * * *")], 90).await });
-    pass(60).await;
-    // Another server looks at it meanwhile: it can neither begin the run nor say that it has begun.
-    let other = disk.of_a_server_with(NONE);
+    let (hanging, other) = (disk.of_a_server_with(HANGS), disk.of_a_server_with(NONE));
     let yearly = || vec![schedule("0 0 1 1 *")];
-    other.serve(yearly(), 20).await;
-    let [info] = &disk.runs().await[..] else { panic!("{:?}", disk.runs().await) };
-    assert_eq!((info.last_seq, info.holder.is_some()), (0, true));
-    assert_eq!(disk.statuses().await, [(DueStatus::Starting, 1)]);
-    hanging.await.unwrap();
+    // It decides, takes the run's id, hangs before the first record, and ends after 90 seconds.
+    let ends = hanging.serve(vec![schedule("* * * * *")], 90);
+    // Another server looks at it meanwhile: it can neither begin the run nor say that it has begun.
+    let looks = async {
+        pass(60).await;
+        other.serve(yearly(), 20).await;
+        let [info] = &disk.runs().await[..] else { panic!("{:?}", disk.runs().await) };
+        assert_eq!((info.last_seq, info.holder.is_some()), (0, true));
+        assert_eq!(disk.statuses().await, [(DueStatus::Starting, 1)]);
+    };
+    tokio::join!(ends, looks);
     other.serve(yearly(), 20).await;
     assert_eq!(disk.statuses().await, [(DueStatus::Started, 1)]);
     assert_eq!(disk.runs().await.iter().map(|r| r.status).collect::<Vec<_>>(), [RunStatus::Completed]);
@@ -64,5 +64,4 @@ async fn of_one_schedule_at_different_times_each_server_keeps_its_own() {
     let seconds: BTreeSet<i64> = came.iter().map(second).collect();
     assert_eq!(seconds.into_iter().collect::<Vec<_>>(), [0, 10, 15, 20, 30, 40, 45, 50]);
     assert_eq!((came.len(), disk.runs().await.len()), (8, 8));
-    pass(Duration::from_secs(1).as_secs()).await;
 }
