@@ -3,6 +3,8 @@
 //! A repository's own configuration is not trusted: nothing that it names is run, and what lies outside of the
 //! workspace is not shown.
 
+mod data;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -330,29 +332,33 @@ impl Repository {
     async fn open(cx: &ToolCx) -> Result<Self, ToolError> {
         let root = cx.workspace.root.clone();
         let mut repository = Self { top: root.clone(), root, off: Vec::new() };
-        let found = repository.names(&["rev-parse", "--show-toplevel", "--absolute-git-dir"], cx).await?;
+        let asked = ["rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir"];
+        let found = repository.names(&asked, cx).await?;
         let mut lines = found.lines();
-        let (Some(top), Some(folder)) = (lines.next(), lines.next()) else {
+        let (Some(top), Some(folder), Some(common)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(ToolError::model("git does not say where the repository lies"));
         };
         repository.top = PathBuf::from(top);
-        repository.check(Path::new(folder), cx).await?;
+        let common = repository.root.join(common);
+        repository.check(Path::new(folder), &common, cx).await?;
         repository.off = repository.programs(cx).await?;
         Ok(repository)
     }
 
     /// A repository may say that its data or its files lie elsewhere. Both have to belong to this workspace, or a
     /// cloned folder could show the files and the history of another one.
-    async fn check(&self, folder: &Path, cx: &ToolCx) -> Result<(), ToolError> {
+    async fn check(&self, folder: &Path, common: &Path, cx: &ToolCx) -> Result<(), ToolError> {
         let related = self.top.starts_with(&self.root) || self.root.starts_with(&self.top);
         let own = folder.starts_with(&self.root) || folder.starts_with(&self.top);
-        if related && (own || self.is_named_by(folder, cx).await) {
-            return Ok(());
-        }
-        Err(ToolError::Denied(format!(
-            "the repository's data is in {}, which does not belong to this workspace",
-            folder.display()
-        )))
+        let stray = match related && (own || self.is_named_by(folder, cx).await) {
+            true => data::stray(folder, common, &[&self.root, &self.top]),
+            false => Some(folder.to_owned()),
+        };
+        stray.map_or(Ok(()), |place| {
+            let place = place.display();
+            let why = format!("the repository's data is in {place}, which does not belong to this workspace");
+            Err(ToolError::Denied(why))
+        })
     }
 
     /// Whether git data elsewhere names this folder as its own: a linked working tree, or a submodule.

@@ -142,6 +142,39 @@ async fn a_repository_does_not_show_another_one() {
 }
 
 #[tokio::test]
+async fn a_repository_borrows_no_history_from_another_one() {
+    let other = Bench::new();
+    git(&other.outside, &["init", "-q"]);
+    std::fs::write(other.outside.join("private"), "hunter2\n").unwrap();
+    git(&other.outside, &["add", "."]);
+    git(&other.outside, &["commit", "-qm", "hunter2"]);
+    let data = other.outside.join(".git");
+    let lends: [&dyn Fn(&Bench); 4] = [
+        &|b| drop(b.file(".git/commondir", format!("{}\n", data.display()))),
+        &|b| drop(b.file(".git/objects/info/alternates", format!("{}\n", data.join("objects").display()))),
+        &|b| {
+            std::fs::remove_dir_all(b.root.join(".git/objects")).unwrap();
+            std::os::unix::fs::symlink(data.join("objects"), b.root.join(".git/objects")).unwrap();
+        },
+        &|b| {
+            b.file("own/info/alternates", format!("{}\n", data.join("objects").display()));
+            b.file(".git/objects/info/alternates", "../../own\n");
+        },
+    ];
+    for (which, lend) in lends.iter().enumerate() {
+        let b = repository();
+        lend(&b);
+        for tool in ["git_status", "git_diff", "git_log"] {
+            let wrong = b.fails(tool, json!({})).await;
+            assert!(wrong.contains("does not belong to this workspace"), "{which} {tool}: {wrong}");
+        }
+    }
+    let b = repository();
+    b.file(".git/objects/info/alternates", "# nothing\n../../elsewhere\n");
+    assert!(b.call("git_log", json!({})).await.contains("First"));
+}
+
+#[tokio::test]
 async fn linked_working_trees_and_subfolders_work() {
     let b = repository();
     git(&b.root, &["worktree", "add", "-q", b.outside.join("tree").to_str().unwrap()]);
