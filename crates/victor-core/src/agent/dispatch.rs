@@ -24,6 +24,7 @@ use crate::tool::{CallDoor, Callee, DynTool, Effects, FileChange, Permit, Plan, 
 use crate::usage::Budget;
 
 use super::emit::Emitter;
+use super::filter::ToolFilter;
 use super::later::cannot_wait;
 use super::ledger::Ledger;
 use super::log::SessionLog;
@@ -48,6 +49,8 @@ pub(crate) struct Scope {
     pub(crate) sandbox: SandboxMode,
     pub(crate) dry_run: DryRun,
     pub(crate) tools: ToolSet,
+    /// What it keeps to, also what its mode does not let it do itself.
+    pub(crate) filter: ToolFilter,
     pub(crate) approver: Arc<dyn Approver>,
     pub(crate) budget: Budget,
     pub(crate) grants: Arc<Mutex<Grants>>,

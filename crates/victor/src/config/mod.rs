@@ -9,6 +9,7 @@ mod layers;
 mod load;
 #[cfg(feature = "local")]
 mod local;
+mod mistakes;
 mod narrow;
 mod schedules;
 mod schema;
