@@ -48,6 +48,12 @@ pub enum WeightsError {
     /// A source answered with something else than the file.
     #[error("{0}")]
     Source(String),
+    /// A page for people came instead of the file.
+    #[error(
+        "{0}: a web page came instead; open it in a browser: this network may want a login first, or it is the address \
+         of a page. What came before is kept"
+    )]
+    Page(String),
     /// There is too little room on the disk.
     #[error(
         "{model} needs {} of room in {}, and {} are free; make room, or set VICTOR_HOME to a folder on another disk",

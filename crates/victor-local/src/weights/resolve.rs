@@ -11,6 +11,7 @@ use victor_core::usage::Price;
 
 use super::error::WeightsError;
 use super::fetch::checksum;
+use super::job::Job;
 use super::manifest::KnownModel;
 use super::progress::{Progress, Silent};
 use super::record::{Record, modified};
@@ -43,7 +44,7 @@ impl Weights {
         if before.len() != record.bytes {
             return Err(broken(format!("it has {} bytes and not {}", before.len(), record.bytes)));
         }
-        let found = checksum(&record.path, progress).await?;
+        let found = checksum(&record.path, &Job::reading(progress)).await?;
         if found != record.sha256 {
             return Err(broken(format!("its SHA-256 is {found} and not {}", record.sha256)));
         }

@@ -130,7 +130,7 @@ async fn a_file_of_another_size_is_not_even_begun() {
 #[tokio::test]
 async fn redirects_are_followed_and_failures_are_named() {
     let server = Server::start(model());
-    server.change(|manner| manner.redirect = Some("/elsewhere/m.gguf".to_owned()));
+    server.change(|manner| manner.redirect = Some(("/some/repo", "/elsewhere/m.gguf")));
     World::serving(server.address()).pull().await.unwrap();
     server.change(|manner| manner.status = 404);
     let world = World::serving(server.address());
