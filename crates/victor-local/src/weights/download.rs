@@ -147,7 +147,7 @@ impl Download<'_> {
     /// Takes what comes behind what is `here`.
     async fn receive(&self, wanted: &Wanted<'_>, mut answer: Answer, here: u64) -> Result<Reached, WeightsError> {
         let total = answer.total.or(wanted.bytes).unwrap_or_default();
-        self.fits(wanted, total)?;
+        fits(wanted, total)?;
         let mut file = self.open(here).await?;
         self.part.note(wanted, answer.validator.take())?;
         // A server that cannot send a part sends what is here once more: it is passed over, not lost.
@@ -164,7 +164,7 @@ impl Download<'_> {
             again -= passed as u64;
             file.write_all(&piece.split_off(passed)).map_err(self.fail())?;
             self.job.tell(Step::At(file.length() - again));
-            self.fits(wanted, file.length())?;
+            fits(wanted, file.length()).inspect_err(|_| self.part.cut(here))?;
             if let Some(expected) = wanted.bytes.filter(|bytes| file.length() > *bytes) {
                 self.part.cut(here);
                 return Err(WeightsError::WrongSize { what: wanted.what(), expected, found: file.length() });
@@ -175,15 +175,6 @@ impl Download<'_> {
         }
         let finished = self.job.block(move |_| file.finish()).await?;
         Ok(Reached::End(finished.map_err(self.fail())?))
-    }
-
-    /// A file without end must not take the whole disk.
-    fn fits(&self, wanted: &Wanted<'_>, bytes: u64) -> Result<(), WeightsError> {
-        if wanted.most.is_none_or(|most| bytes <= most) {
-            return Ok(());
-        }
-        self.part.discard();
-        Err(WeightsError::Source(format!("{} is larger than the room on the disk", wanted.what())))
     }
 
     /// The part, to be gone on with behind what is `here`.
@@ -216,6 +207,14 @@ fn judge(wanted: &Wanted<'_>, answer: &Answer) -> Result<(), WeightsError> {
         (Some(expected), Some(found)) if expected != found => Err(WeightsError::WrongSize { what, expected, found }),
         _ => Ok(()),
     }
+}
+
+/// A file without end must not take the whole disk.
+fn fits(wanted: &Wanted<'_>, bytes: u64) -> Result<(), WeightsError> {
+    if wanted.most.is_none_or(|most| bytes <= most) {
+        return Ok(());
+    }
+    Err(WeightsError::Source("it is larger than the room on the disk; VICTOR_HOME can be on another one".to_owned()))
 }
 
 /// Where an attempt got to.

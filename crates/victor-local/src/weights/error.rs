@@ -13,7 +13,7 @@ use super::size;
 #[non_exhaustive]
 pub enum WeightsError {
     /// No model has this name.
-    #[error("unknown local model `{name}`{hint}; `victor models list --provider local` shows all")]
+    #[error("unknown local model `{name}`{hint} `victor models list --provider local` shows all")]
     Unknown {
         /// The name.
         name: String,
@@ -109,7 +109,7 @@ pub enum WeightsError {
     #[error("the name {0} belongs to another model; choose another one with --name")]
     Taken(String),
     /// A file cannot be read or written.
-    #[error("{} cannot be {doing}: {error}", .path.display())]
+    #[error("{} cannot be {doing}: {error}{}", .path.display(), remedy(doing, error))]
     File {
         /// Which.
         path: PathBuf,
@@ -150,6 +150,21 @@ fn other_kind(name: &str, wanted: Kind) -> String {
             format!("{name} is an embedding model and cannot answer; `victor models list` shows those that can")
         }
         Kind::Embedding => format!("{name} is no embedding model; `victor models list --provider local` shows those"),
+    }
+}
+
+/// What helps against permissions and full disks.
+fn remedy(doing: &str, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if doing == "read" => "; make it readable",
+        _ if doing == "read" => "",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; make its folder writable, or set VICTOR_HOME to a folder that is"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room, or set VICTOR_HOME to a folder on another disk. What came is kept"
+        }
+        _ => "",
     }
 }
 

@@ -109,7 +109,6 @@ impl Weights {
     /// Takes a file of the user's own, which stays where it is.
     pub(super) async fn take_file(&self, name: &str, path: &Path, job: &Job) -> Result<Fetched, WeightsError> {
         let path = path.canonicalize().map_err(WeightsError::file(path, "read"))?;
-        is_gguf(&path)?;
         let sha256 = checksum(&path, job).await?;
         let taken = match (self.known(name), self.state(name)) {
             (Some(known), _) => known.sha256 != sha256,
@@ -140,7 +139,10 @@ impl Weights {
         let room = self.means.room.free(folder).ok();
         let most = room.map(|free| free.saturating_sub(disk::SPARE).saturating_add(length(&part)));
         let remote = Remote { url, bytes: None, sha256, most, from: shown(url) };
-        let sha256 = self.download(&part, job).fetch(&remote).await?;
+        let sha256 = self.download(&part, job).fetch(&remote).await.map_err(|e| match e {
+            WeightsError::Source(why) => WeightsError::Source(format!("{}: {why}", remote.what())),
+            e => e,
+        })?;
         if let Err(e) = is_gguf(&part) {
             self.download(&part, job).part.discard();
             return Err(match e {
@@ -161,7 +163,7 @@ pub(super) async fn checksum(path: &Path, job: &Job) -> Result<String, WeightsEr
     sum.map_err(WeightsError::file(path, "read"))
 }
 
-fn is_gguf(path: &Path) -> Result<(), WeightsError> {
+pub(super) fn is_gguf(path: &Path) -> Result<(), WeightsError> {
     let mut magic = [0; 4];
     let mut file = File::open(path).map_err(WeightsError::file(path, "read"))?;
     match file.read_exact(&mut magic) {

@@ -177,7 +177,7 @@ impl Weights {
             return Ok(entry.clone());
         }
         let near = nearest(name, entries.iter().map(|entry| entry.name.as_str()));
-        let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+        let hint = if near.is_empty() { ";".to_owned() } else { format!("; did you mean {}?", near.join(" or ")) };
         Err(WeightsError::Unknown { name: name.to_owned(), hint })
     }
 
@@ -215,7 +215,8 @@ impl Weights {
             return Err(WeightsError::NotInstalled(name.to_owned()));
         }
         let folder = self.folder_of(name);
-        let lock = platform::try_lock(&self.lock_path(name)).map_err(WeightsError::file(&folder, "locked"))?;
+        let path = self.lock_path(name);
+        let lock = platform::try_lock(&path).map_err(WeightsError::file(&path, "locked"))?;
         if let Err(holder) = lock {
             return Err(WeightsError::Source(format!("{name} is being fetched ({holder}); end that first")));
         }

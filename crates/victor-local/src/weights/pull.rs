@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::WeightsError;
+use super::fetch::{PART, is_gguf};
 use super::install::CONVERTED;
 use super::job::Job;
 use super::manifest::KnownModel;
-use super::package::PACKAGE;
+use super::package::{PACKAGE, WHEEL};
+use super::part::Part;
 use super::platform::{self, Lock};
 use super::progress::{Progress, Step};
 use super::record::Record;
@@ -61,15 +63,23 @@ impl Weights {
     /// It cannot be had from any of its sources, is not what it should be, or does not fit on the disk.
     pub async fn pull(&self, wanted: &Wanted, progress: &Arc<dyn Progress>) -> Result<Pulled, WeightsError> {
         let name = self.name(wanted)?;
-        platform::private_folder(&self.folder).map_err(WeightsError::file(&self.folder, "made"))?;
-        let (job, _wanted) = Job::locked(progress, self.lock(&name, progress).await?);
-        if let State::Installed(record) = self.state(&name)
-            && self.is_same(wanted, &record)
-            && self.resolved(&name).await.is_ok()
-        {
-            return Ok(Pulled { record, was_there: true });
+        if let Wanted::File { path, .. } = wanted {
+            // Before anything is made for it.
+            is_gguf(path)?;
         }
+        let lock = match self.lock(&name, progress).await {
+            Ok(lock) => lock,
+            // Somebody else's folder may hold what is wanted.
+            Err(e) => return self.there(wanted, &name).await?.ok_or(e),
+        };
+        let (job, _wanted) = Job::locked(progress, lock);
         let folder = self.folder_of(&name);
+        if let Some(pulled) = self.there(wanted, &name).await? {
+            for part in [PART, WHEEL] {
+                Part { path: folder.join(part) }.discard();
+            }
+            return Ok(pulled);
+        }
         platform::private_folder(&folder).map_err(WeightsError::file(&folder, "made"))?;
         sweep(&folder)?;
         let installed = self.fetch_and_install(wanted, &name, &folder, &job).await;
@@ -78,6 +88,21 @@ impl Weights {
             let _ = fs::remove_dir(&folder);
         }
         installed.map(|record| Pulled { record, was_there: false })
+    }
+
+    /// What is wanted, where it is there and whole.
+    ///
+    /// # Errors
+    /// It is there, and cannot be read.
+    async fn there(&self, wanted: &Wanted, name: &str) -> Result<Option<Pulled>, WeightsError> {
+        match self.state(name) {
+            State::Installed(record) if self.is_same(wanted, &record) => match self.resolved(name).await {
+                Ok(record) => Ok(Some(Pulled { record, was_there: true })),
+                Err(e @ WeightsError::File { .. }) => Err(e),
+                Err(_) => Ok(None),
+            },
+            State::Absent | State::Begun(_) | State::Installed(_) | State::Broken(_) => Ok(None),
+        }
     }
 
     async fn fetch_and_install(
@@ -125,6 +150,7 @@ impl Weights {
 
     /// Waits for whoever fetches the same model.
     async fn lock(&self, name: &str, progress: &Arc<dyn Progress>) -> Result<Lock, WeightsError> {
+        platform::private_folder(&self.folder).map_err(WeightsError::file(&self.folder, "made"))?;
         let path = self.lock_path(name);
         let mut told = false;
         loop {

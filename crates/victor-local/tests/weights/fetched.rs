@@ -191,6 +191,8 @@ async fn any_address_can_be_named() {
         sha256,
     };
     refused(&world.pull_wanted(&url(Some(sha256(b"other")))).await.unwrap_err(), &["SHA-256"]);
+    let nowhere = Wanted::Url { url: "http://127.0.0.1:9/x.gguf?key=s".to_owned(), name: None, sha256: None };
+    refused(&world.pull_wanted(&nowhere).await.unwrap_err(), &["the file at http://127.0.0.1:9/x.gguf: it cannot be"]);
     let pulled = world.pull_wanted(&url(Some(sha256(&model())))).await.unwrap();
     assert_eq!(pulled.record.name, "some-model.q8_0");
     assert!(world.pull_wanted(&url(None)).await.unwrap().was_there);

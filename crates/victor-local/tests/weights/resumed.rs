@@ -68,12 +68,11 @@ async fn a_server_that_forgets_ranges_takes_nothing_away() {
 
 #[tokio::test]
 async fn without_a_checksum_only_the_same_file_is_gone_on_with() {
-    for (tag, ranges, last) in [("\"one\"", true, Some("bytes=100000-")), ("\"old\"", true, Some("bytes=100000-"))] {
+    for tag in ["\"one\"", "\"old\""] {
         let server = Server::start(model());
-        server.change(|manner| manner.ranges = ranges);
         let world = World::new(Vec::new());
         let url = format!("{}/tiny.gguf", server.address());
-        let part = if tag == "\"one\"" { model()[..100_000].to_vec() } else { [b"GGUF".repeat(25_000)].concat() };
+        let part = if tag == "\"one\"" { model()[..100_000].to_vec() } else { b"GGUF".repeat(25_000) };
         let folder = world.models().join("own");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("download.part"), part).unwrap();
@@ -82,7 +81,7 @@ async fn without_a_checksum_only_the_same_file_is_gone_on_with() {
         let wanted = Wanted::Url { url, name: Some("own".to_owned()), sha256: None };
         let pulled = world.pull_wanted(&wanted).await.unwrap();
         assert_eq!(std::fs::read(&pulled.record.path).unwrap(), model(), "it was pieced together");
-        assert_eq!(server.ranges(), [last.map(str::to_owned)]);
+        assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned())]);
     }
 }
 
