@@ -106,13 +106,7 @@ fn tile<const N: usize>(
 /// The products of `N` queries with all keys of the panels.
 #[expect(clippy::needless_range_loop, reason = "what is called through a closure loses the registers")]
 #[inline(always)]
-fn look<const N: usize>(
-    cache: &LayerCache,
-    shared: usize,
-    panels: Range<usize>,
-    parts: &[f32],
-    scores: &mut [f32],
-) {
+fn look<const N: usize>(cache: &LayerCache, shared: usize, panels: Range<usize>, parts: &[f32], scores: &mut [f32]) {
     let seen = panels.len() * PANEL;
     let (parts, _) = parts.as_chunks::<N>();
     for (place, panel) in panels.enumerate() {

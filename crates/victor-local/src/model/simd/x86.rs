@@ -78,9 +78,8 @@ impl Vectors for V4 {
 
     #[inline(always)]
     fn dot(self, sum: __m512i, weights: [__m512i; 2], values: &[[i16; 2]; 2]) -> __m512i {
-        let values = values.map(|pair| self.whole(pulp::cast(pair)));
-        let low = self.avx512bw._mm512_madd_epi16(weights[0], values[0]);
-        let high = self.avx512bw._mm512_madd_epi16(weights[1], values[1]);
+        let low = self.avx512bw._mm512_madd_epi16(weights[0], self.whole(pulp::cast(values[0])));
+        let high = self.avx512bw._mm512_madd_epi16(weights[1], self.whole(pulp::cast(values[1])));
         self.avx512f._mm512_add_epi32(self.avx512f._mm512_add_epi32(sum, low), high)
     }
 
@@ -119,31 +118,34 @@ impl Vectors for V3 {
 
     #[inline(always)]
     fn widen(self, weights: &Fours) -> [[__m256i; 2]; 2] {
-        pulp::cast::<_, [__m256i; 2]>(*weights).map(|both| {
-            let low = self.avx2._mm256_and_si256(both, self.avx._mm256_set1_epi32(0x00ff_00ff));
-            [low, self.avx2._mm256_srli_epi16::<8>(both)]
-        })
+        let [first, second] = pulp::cast::<_, [__m256i; 2]>(*weights);
+        let mask = self.avx._mm256_set1_epi32(0x00ff_00ff);
+        [
+            [self.avx2._mm256_and_si256(first, mask), self.avx2._mm256_and_si256(second, mask)],
+            [self.avx2._mm256_srli_epi16::<8>(first), self.avx2._mm256_srli_epi16::<8>(second)],
+        ]
     }
 
     #[inline(always)]
     fn dot(self, sum: [__m256i; 2], weights: [[__m256i; 2]; 2], values: &[[i16; 2]; 2]) -> [__m256i; 2] {
-        let values = values.map(|pair| self.avx._mm256_set1_epi32(pulp::cast(pair)));
-        let half = |sum, weights: [__m256i; 2]| {
-            let low = self.avx2._mm256_madd_epi16(weights[0], values[0]);
-            let high = self.avx2._mm256_madd_epi16(weights[1], values[1]);
-            self.avx2._mm256_add_epi32(self.avx2._mm256_add_epi32(sum, low), high)
-        };
-        [half(sum[0], weights[0]), half(sum[1], weights[1])]
+        let mut sum = sum;
+        for (weights, values) in weights.into_iter().zip(values) {
+            let values = self.avx._mm256_set1_epi32(pulp::cast(*values));
+            for (sum, weights) in sum.iter_mut().zip(weights) {
+                *sum = self.avx2._mm256_add_epi32(*sum, self.avx2._mm256_madd_epi16(weights, values));
+            }
+        }
+        sum
     }
 
     #[inline(always)]
     fn add(self, sum: [f32x8; 2], products: [__m256i; 2], scales: [f32x8; 2], factor: f32) -> [f32x8; 2] {
-        let factor = self.splat_f32x8(factor);
-        let half = |sum, products, scales| {
-            let products = self.convert_i32x8_to_f32x8(pulp::cast(products));
-            self.mul_add_f32x8(products, self.mul_f32x8(scales, factor), sum)
-        };
-        [half(sum[0], products[0], scales[0]), half(sum[1], products[1], scales[1])]
+        let mut sum = sum;
+        for (sum, (products, scales)) in sum.iter_mut().zip(products.into_iter().zip(scales)) {
+            let scales = self.mul_f32x8(scales, self.splat_f32x8(factor));
+            *sum = self.mul_add_f32x8(self.convert_i32x8_to_f32x8(pulp::cast(products)), scales, *sum);
+        }
+        sum
     }
 
     #[inline(always)]
