@@ -2,7 +2,7 @@
 
 use rayon::ThreadPool;
 
-use super::attention::attend;
+use super::attention::{Looks, attend};
 use super::cache::LayerCache;
 use super::config::{Config, Family};
 use super::matrix::{Input, Matrix};
@@ -50,7 +50,7 @@ pub(super) struct Scratch {
     gate: Input,
     up: Vec<f32>,
     back: Vec<f32>,
-    scores: Vec<f32>,
+    looks: Looks,
 }
 
 impl Layer {
@@ -90,11 +90,10 @@ impl Layer {
         self.value.apply(machine, &room.normed, &mut room.value)?;
         machine.rotation.turn(&mut room.query, config.heads * config.head);
         machine.rotation.turn(&mut room.key, config.kv_width());
-        cache.keys.extend_from_slice(&room.key);
-        cache.values.extend_from_slice(&room.value);
+        cache.push(&room.key, &room.value);
         widely(
             #[inline(always)]
-            || attend(config, &room.query, cache, &mut room.mixed.rows, &mut room.scores),
+            || attend(config, None, &room.query, cache, &mut room.mixed.rows, &mut room.looks),
         );
         room.mixed.prepare();
         self.output.apply(&room.mixed, &mut room.back, pool)?;
