@@ -27,6 +27,9 @@ fn reference() -> BTreeMap<String, Vec<(String, String)>> {
 #[case::llama(Kind::Llama, "llama")]
 #[case::qwen2(Kind::Qwen2, "qwen2")]
 #[case::qwen3(Kind::Qwen3, "qwen3")]
+#[case::llama2(Kind::Llama2, "llama2")]
+#[case::gemma3(Kind::Gemma3, "gemma3")]
+#[case::gemma3_large(Kind::Gemma3Large, "gemma3-large")]
 #[tokio::test]
 async fn a_greedy_answer_is_that_of_llama_cpp(#[case] kind: Kind, #[case] name: &str) {
     let local = Local::tiny_of(kind, GgmlDType::F32, Sampling::default());
