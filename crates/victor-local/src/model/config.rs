@@ -180,3 +180,31 @@ fn sliding(file: &Gguf, name: &str, layers: usize) -> Result<Option<Sliding>, En
 fn root(parts: usize) -> f32 {
     (parts as f32).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_of_the_largest_gemma_are_scaled_as_its_makers_say() {
+        // github.com/google/gemma_pytorch, `gemma/config.py`: 168, the width by the heads; of the others 256, a head.
+        let of = |layers, width, heads, head| Config {
+            family: Family::Gemma3,
+            layers,
+            width,
+            hidden: 1,
+            heads,
+            kv_heads: 1,
+            head,
+            window: 1,
+            epsilon: 0.0,
+            rope: Rope::Halves,
+            rope_base: 1.0,
+            rope_dims: 2,
+            rope_scale: 1.0,
+            sliding: None,
+        };
+        assert!((of(62, 5376, 32, 128).query_scale() - 168f32.sqrt().recip()).abs() < 1e-6);
+        assert!((of(34, 2560, 8, 256).query_scale() - 1.0 / 16.0).abs() < 1e-6);
+    }
+}

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Llama2,
     /// As its small models are: what is left out has the usual value.
     Gemma3,
-    /// As its large models are: positions scaled, and as many layers as the largest has.
+    /// As its large models are: positions scaled, and all of the rest said.
     Gemma3Large,
 }
 
@@ -89,7 +89,7 @@ impl Kind {
         match self {
             Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Llama2 => 2,
             Self::Gemma3 => 7,
-            Self::Gemma3Large => 62,
+            Self::Gemma3Large => 8,
         }
     }
 
