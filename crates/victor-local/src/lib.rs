@@ -11,6 +11,9 @@ mod grammar;
 mod import;
 mod model;
 mod output;
+#[cfg(test)]
+#[path = "../tests/engine/pieces.rs"]
+mod pieces;
 mod prompt;
 mod provider;
 #[cfg(test)]
