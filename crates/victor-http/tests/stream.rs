@@ -250,4 +250,9 @@ async fn a_last_event_id_that_is_none_is_refused() {
     let request = Request::get(format!("/api/v1/runs/{run}/events")).header("last-event-id", "soon");
     let (status, code, _) = bench.send(request.body(Body::empty()).unwrap()).await.error().await;
     assert_eq!((status, code.as_str()), (400, "INVALID_VALUE"));
+    let last = replay(&bench, &run, None).await.all().await.last().unwrap().id;
+    assert!(replay(&bench, &run, Some(last)).await.all().await.is_empty());
+    let beyond = Request::get(format!("/api/v1/runs/{run}/events")).header("last-event-id", last + 1);
+    let (status, code, _) = bench.send(beyond.body(Body::empty()).unwrap()).await.error().await;
+    assert_eq!((status, code.as_str()), (400, "INVALID_VALUE"));
 }

@@ -106,7 +106,8 @@ async fn replay(
     let record = run(&door, &caller, &id)?;
     let after = headers.get("last-event-id").map(|value| {
         let id = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-        id.ok_or_else(|| ApiError::invalid("`Last-Event-ID` has to be the `id` of an event of this run, a number"))
+        let told = id.filter(|id| Some(*id) <= record.last());
+        told.ok_or_else(|| ApiError::invalid("`Last-Event-ID` has to be the `id` of an event of this run, a number"))
     });
     Ok(events(Bytes::from_stream(follow(door, record, after.transpose()?))))
 }
