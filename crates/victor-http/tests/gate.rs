@@ -319,6 +319,14 @@ async fn request_ids_are_kept_where_they_can_be_and_errors_have_one_form() {
     let body: Value = json!({"message": "x".repeat(200)});
     let (status, code, _) = large.post("/api/v1/chat", &body).await.error().await;
     assert_eq!((status, code.as_str()), (413, "TOO_LARGE"));
+    for path in ["conversations/%ff", "runs/%ff/events", "workflows/%ff/status"] {
+        let (status, code, _) = bench.get(&format!("/api/v1/{path}")).await.error().await;
+        assert_eq!((status, code.as_str()), (404, "NOT_FOUND"), "{path}");
+    }
+    for path in ["tools/%ff/execute", "approvals/%ff", "runs/%ff/cancel"] {
+        let (status, code, _) = bench.post(&format!("/api/v1/{path}"), &json!({})).await.error().await;
+        assert_eq!((status, code.as_str()), (404, "NOT_FOUND"), "{path}");
+    }
     let (status, code, _) = bench.get("/api/v1/conversations?limit=5&sort=up").await.error().await;
     assert_eq!((status, code.as_str()), (400, "INVALID_VALUE"));
 }
