@@ -16,6 +16,7 @@ mod idempotency;
 pub mod listener;
 mod meters;
 mod openapi;
+mod path;
 mod query;
 mod routes;
 mod runs;

@@ -134,7 +134,7 @@ fn find(path: &[String]) -> Result<&'static Value, ConfigurationError> {
     path.iter().try_fold(schema_root(), |schema, key| {
         child(schema, key).ok_or_else(|| {
             let names: Vec<&str> = properties(schema).keys().map(String::as_str).collect();
-            let ConfigurationError { message, code } = unknown(key, &names);
+            let ConfigurationError { message, code, .. } = unknown(key, &names);
             ConfigurationError::with_code(code, format!("{}: {message}", joined(path)))
         })
     })
