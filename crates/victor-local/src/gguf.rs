@@ -107,6 +107,19 @@ impl Gguf {
         self.content.metadata.get(key)?.to_vec().ok()?.iter().map(number).collect()
     }
 
+    /// A list of floating point or whole numbers.
+    pub(crate) fn reals(&self, key: &str) -> Option<Vec<f32>> {
+        let list = self.content.metadata.get(key)?.to_vec().ok()?;
+        #[expect(clippy::cast_precision_loss, reason = "ranks of tokens are far below 2^24")]
+        let real = |v: &Value| v.to_f32().or_else(|_| v.to_i32().map(|n| n as f32)).ok();
+        list.iter().map(real).collect()
+    }
+
+    /// A list of truth values.
+    pub(crate) fn flags(&self, key: &str) -> Option<Vec<bool>> {
+        self.content.metadata.get(key)?.to_vec().ok()?.iter().map(|v| v.to_bool().ok()).collect()
+    }
+
     /// Whether there is a tensor of this name.
     pub(crate) fn has(&self, tensor: &str) -> bool {
         self.content.tensor_infos.contains_key(tensor)
