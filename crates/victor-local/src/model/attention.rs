@@ -44,8 +44,7 @@ pub(super) fn attend(
     let group = config.heads / config.kv_heads;
     let rows = queries.len() / width * group;
     let before = cache.len() - queries.len() / width;
-    #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred parts")]
-    let scale = 1.0 / (config.head as f32).sqrt();
+    let scale = config.query_scale();
     out.clear();
     out.resize(queries.len(), 0.0);
     for shared in 0..config.kv_heads {

@@ -15,6 +15,8 @@ fn config(heads: usize, kv_heads: usize, head: usize) -> Config {
         rope: Rope::Halves,
         rope_base: 1.0,
         rope_dims: head,
+        rope_scale: 1.0,
+        sliding: None,
     }
 }
 
