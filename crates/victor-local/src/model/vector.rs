@@ -92,7 +92,7 @@ pub(super) fn geglu(gate: &mut [f32], up: &[f32]) {
         let x = *g;
         let bent = ROOT_OF_2_BY_PI * x * (1.0 + 0.044_715 * x * x);
         // Half of 1 + tanh(bent).
-        *g = x / (1.0 + (-2.0 * bent).exp()) * up;
+        *g = x / (1.0 + exp(-2.0 * bent)) * up;
     }
 }
 
