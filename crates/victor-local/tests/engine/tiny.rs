@@ -196,7 +196,10 @@ fn byte_level(kind: Kind, tokens: &[String]) -> Vec<(String, Value)> {
         ("bos_token_id", number(last - 1)),
         ("add_bos_token", Value::Bool(false)),
     ];
-    own.into_iter().map(|(k, v)| (format!("tokenizer.ggml.{k}"), v)).chain([("tokenizer.chat_template".to_owned(), text(TEMPLATE))]).collect()
+    own.into_iter()
+        .map(|(k, v)| (format!("tokenizer.ggml.{k}"), v))
+        .chain([("tokenizer.chat_template".to_owned(), text(TEMPLATE))])
+        .collect()
 }
 
 fn tensors(kind: Kind, dtype: GgmlDType, said: &[bool]) -> Vec<(String, QTensor)> {
