@@ -203,17 +203,39 @@ pub struct ConfigurationError {
     pub message: String,
     /// The code of the HTTP API for it.
     pub code: &'static str,
+    /// The key that is missing, where that is what is wrong.
+    pub missing_key: Option<Box<MissingKey>>,
+}
+
+/// A provider's key that nothing holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingKey {
+    /// The provider; none where any would do.
+    pub provider: Option<String>,
+    /// The environment variables that are looked into: one is enough.
+    pub variables: Vec<String>,
 }
 
 impl ConfigurationError {
     /// An error with the general code `INVALID_VALUE`.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: "INVALID_VALUE" }
+        Self::with_code("INVALID_VALUE", message)
     }
 
     /// An error with a code of its own, such as `MODEL_NOT_FOUND`.
     pub fn with_code(code: &'static str, message: impl Into<String>) -> Self {
-        Self { message: message.into(), code }
+        Self { message: message.into(), code, missing_key: None }
+    }
+
+    /// A provider has no key, which one of `variables` could hold; no `provider` where any would do.
+    pub fn no_key<V: Into<String>>(
+        provider: Option<&str>,
+        variables: impl IntoIterator<Item = V>,
+        message: impl Into<String>,
+    ) -> Self {
+        let variables = variables.into_iter().map(Into::into).collect();
+        let missing_key = Some(Box::new(MissingKey { provider: provider.map(str::to_owned), variables }));
+        Self { missing_key, ..Self::with_code("PROVIDER_NOT_CONFIGURED", message) }
     }
 
     /// `what` named `name` does not exist; names the nearest of `known`.

@@ -167,7 +167,13 @@ impl From<ConfigurationError> for ApiError {
             "PROVIDER_ERROR" => StatusCode::BAD_GATEWAY,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, e.code, e.message)
+        let api = Self::new(status, e.code, e.message);
+        match e.missing_key {
+            Some(key) => api.with(json!({
+                "provider": key.provider, "variable": key.variables.first(), "variables": key.variables,
+            })),
+            None => api,
+        }
     }
 }
 

@@ -95,6 +95,9 @@ async fn what_is_wrong_is_said_before_anything_runs() {
             assert_eq!((error.0, error.1.as_str()), (status, code), "{path} {body}: {}", error.2);
         }
     }
+    let (_, _, bare) = bench.post("/api/v1/chat", &json!({"message": "x", "provider": "keyless"})).await.error().await;
+    let key = json!({"provider": "keyless", "variable": "KEYLESS_API_KEY", "variables": ["KEYLESS_API_KEY"]});
+    assert_eq!((&bare["error_code"], &bare["details"]), (&json!("PROVIDER_NOT_CONFIGURED"), &key));
     let broken =
         bench.send(Request::post("/api/v1/chat").body(Body::from("{\"message\":")).unwrap()).await.error().await;
     assert_eq!((broken.0, broken.1.as_str()), (400, "INVALID_JSON"));

@@ -104,6 +104,7 @@ async fn scopes_are_what_a_token_may_do() {
     let store = MemoryStore::default();
     let chat = token(&store, "chat", &[Scope::Chat], None).await;
     let read = token(&store, "read", &[Scope::Read], None).await;
+    let admin = token(&store, "admin", &[Scope::Admin], None).await;
     let old = token(&store, "old", &Scope::ALL, Some(Timestamp::from_micros(1))).await;
     let bench = bench(keyed(&[], Some(Arc::new(store))));
     bench.script.says("ok");
@@ -115,6 +116,9 @@ async fn scopes_are_what_a_token_may_do() {
         (&read, LISTS, 200),
         (&read, "/docs", 200),
         (&read, "/api/v1/conversations", 403),
+        (&admin, "/api/v1/conversations", 200),
+        (&admin, "/api/v1/conversations/none", 404),
+        (&admin, LISTS, 403),
         (&old, LISTS, 401),
     ] {
         let answer = send(&bench, get(path).header("x-api-key", key)).await;
@@ -315,6 +319,14 @@ async fn request_ids_are_kept_where_they_can_be_and_errors_have_one_form() {
     assert_eq!((status, code.as_str()), (405, "METHOD_NOT_ALLOWED"));
     let (status, code, _) = bench.get("/api/v1/nothing").await.error().await;
     assert_eq!((status, code.as_str()), (404, "NOT_FOUND"));
+    for path in ["conversations/%ff", "runs/%ff/events", "workflows/%ff/status"] {
+        let (status, code, _) = bench.get(&format!("/api/v1/{path}")).await.error().await;
+        assert_eq!((status, code.as_str()), (404, "NOT_FOUND"), "{path}");
+    }
+    for path in ["tools/%ff/execute", "approvals/%ff", "runs/%ff/cancel"] {
+        let (status, code, _) = bench.post(&format!("/api/v1/{path}"), &json!({})).await.error().await;
+        assert_eq!((status, code.as_str()), (404, "NOT_FOUND"), "{path}");
+    }
     let large = Bench::with(Config { max_body: 100, ..Config::default() }, |runtime| runtime);
     let body: Value = json!({"message": "x".repeat(200)});
     let (status, code, _) = large.post("/api/v1/chat", &body).await.error().await;

@@ -176,6 +176,29 @@ async fn a_question_goes_to_the_client_and_its_answer_counts() {
 }
 
 #[tokio::test]
+async fn where_nobody_is_asked_no_question_is_told_and_no_answer_taken() {
+    let bench = Bench::new();
+    bench.script.calls("strike", &json!({"at": "iron"}));
+    let pen = bench.script.pen();
+    let mut events = stream(&bench, &json!({"message": "strike"})).await;
+    let run = run_id(&events.next().await.unwrap());
+    let mut seen = Vec::new();
+    let denied = loop {
+        let event = events.next().await.unwrap();
+        if event.name == "tool_result" {
+            break event;
+        }
+        seen.push(event.name);
+    };
+    assert_eq!(denied.data["denied"], true);
+    assert!(!seen.contains(&"approval".to_owned()), "{seen:?}");
+    let path = format!("/api/v1/approvals/{run}.{}", denied.data["id"].as_str().unwrap());
+    let (status, code, _) = bench.post(&path, &json!({"decision": "allow"})).await.error().await;
+    assert_eq!((status, code.as_str()), (404, "NOT_FOUND"));
+    done(pen);
+}
+
+#[tokio::test]
 async fn a_yes_for_the_session_holds_in_the_next_message() {
     let bench = Bench::new();
     bench.script.calls("strike", &json!({"at": "iron"}));
@@ -226,5 +249,10 @@ async fn a_last_event_id_that_is_none_is_refused() {
     let run = bench.chat(&json!({"message": "x"})).await["run_id"].as_str().unwrap().to_owned();
     let request = Request::get(format!("/api/v1/runs/{run}/events")).header("last-event-id", "soon");
     let (status, code, _) = bench.send(request.body(Body::empty()).unwrap()).await.error().await;
+    assert_eq!((status, code.as_str()), (400, "INVALID_VALUE"));
+    let last = replay(&bench, &run, None).await.all().await.last().unwrap().id;
+    assert!(replay(&bench, &run, Some(last)).await.all().await.is_empty());
+    let beyond = Request::get(format!("/api/v1/runs/{run}/events")).header("last-event-id", last + 1);
+    let (status, code, _) = bench.send(beyond.body(Body::empty()).unwrap()).await.error().await;
     assert_eq!((status, code.as_str()), (400, "INVALID_VALUE"));
 }

@@ -1,6 +1,8 @@
 //! GGUF files: typed look-ups in the metadata, and tensors read one by one.
 //! The format: github.com/ggml-org/ggml, `docs/gguf.md`.
 
+mod head;
+
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,13 +37,17 @@ impl Gguf {
         let name = path.display().to_string();
         let wrong = |e: &dyn std::fmt::Display| EngineError::Model(format!("{name}: {e}"));
         let file = File::open(path).map_err(|e| wrong(&e))?;
-        let left = file.metadata().map_err(|e| wrong(&e))?.len().saturating_mul(2);
+        let length = file.metadata().map_err(|e| wrong(&e))?.len();
+        let left = length.saturating_mul(2);
         let mut reader = BufReader::with_capacity(1 << 18, file);
+        let refused = |e: &dyn std::fmt::Display| wrong(&format!("not a readable GGUF file: {e}"));
+        head::check(&mut reader, length).map_err(|e| refused(&e))?;
+        reader.rewind().map_err(|e| wrong(&e))?;
         // It divides by the alignment that the file names, which may be 0.
         let read = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
         let content = match read {
             Ok(Ok(content)) => content,
-            Ok(Err(e)) => return Err(wrong(&format!("not a readable GGUF file: {e}"))),
+            Ok(Err(e)) => return Err(refused(&e)),
             Err(_) => return Err(wrong(&"not a readable GGUF file")),
         };
         Ok(Self { content, reader, name, left })

@@ -1,6 +1,6 @@
 //! Conversations: begin, list, read, change, delete. Each belongs to whoever began it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::{Extension, Json};
 use base64::Engine as _;
@@ -23,6 +23,7 @@ use crate::door::Door;
 use crate::endpoint::{Content, Endpoint};
 use crate::error::ApiError;
 use crate::gate::RequestId;
+use crate::path::Named;
 use crate::query::Query;
 use crate::routes::chat::{ChatQuery, RUN_FAILS};
 use crate::talk::{self, ChatRequest, Place};
@@ -227,7 +228,7 @@ fn position(cursor: &str) -> Result<(Timestamp, SessionId), ApiError> {
 async fn read(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Conversation>, ApiError> {
     let session = talk::saved(&door, &caller, &id).await?;
     Ok(Json(conversation(&door, &session).await?))
@@ -236,7 +237,7 @@ async fn read(
 async fn change(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Body(change): Body<Change>,
 ) -> Result<Json<Conversation>, ApiError> {
     let session = talk::saved(&door, &caller, &id).await?;
@@ -280,7 +281,7 @@ async fn apply(chat: &mut Chat, change: Change) -> Result<(), ApiError> {
 async fn delete(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<StatusCode, ApiError> {
     let session = talk::saved(&door, &caller, &id).await?;
     let _turn = door.turns.take(&session, Patience::None).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body as Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::door::Door;
 use crate::endpoint::{Content, Endpoint};
 use crate::error::ApiError;
+use crate::path::Named;
 use crate::routes::chat::events;
 use crate::runs::{Record, follow};
 use crate::sse::StreamEvent;
@@ -100,13 +101,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn replay(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let record = run(&door, &caller, &id)?;
     let after = headers.get("last-event-id").map(|value| {
         let id = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-        id.ok_or_else(|| ApiError::invalid("`Last-Event-ID` has to be the `id` of an event of this run, a number"))
+        let told = id.filter(|id| Some(*id) <= record.last());
+        told.ok_or_else(|| ApiError::invalid("`Last-Event-ID` has to be the `id` of an event of this run, a number"))
     });
     Ok(events(Bytes::from_stream(follow(door, record, after.transpose()?))))
 }
@@ -114,7 +116,7 @@ async fn replay(
 async fn cancel(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Cancelled>, ApiError> {
     let record = run(&door, &caller, &id)?;
     let cancelled = !record.is_over();
@@ -125,7 +127,7 @@ async fn cancel(
 async fn decide(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Body(body): Body<DecisionBody>,
 ) -> Result<Json<Decided>, ApiError> {
     if let (Some(answer), None) = (&body.answer, body.decision) {

@@ -1,6 +1,6 @@
 //! `POST /tools/{name}/execute`: one call of a tool, without an agent, on the same permission path.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
@@ -21,6 +21,7 @@ use crate::door::Door;
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 use crate::gate::RequestId;
+use crate::path::Named;
 use crate::talk;
 use crate::turns::Patience;
 
@@ -70,7 +71,7 @@ async fn execute(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
     RequestId(request_id): RequestId,
-    Path(name): Path<String>,
+    Named(name): Named,
     Body(request): Body<CallRequest>,
 ) -> Result<Json<CallResponse>, ApiError> {
     let effects = known(&door, &name, &request.arguments).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body as Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -28,6 +28,7 @@ use crate::door::Door;
 use crate::endpoint::{BASE, Content, Endpoint};
 use crate::error::ApiError;
 use crate::feeds::{self, WorkflowEvent, drive};
+use crate::path::Named;
 use crate::routes::chat::events;
 use crate::talk::overloaded;
 
@@ -344,7 +345,7 @@ impl Answer {
 async fn status(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<WorkflowStatus>, ApiError> {
     Ok(Json(own(&door, &caller, &id).await?.into()))
 }
@@ -363,7 +364,7 @@ async fn own(door: &Door, caller: &Caller, id: &str) -> Result<RunState, ApiErro
 async fn replay(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let run = own(&door, &caller, &id).await?.workflow_id;
@@ -377,7 +378,7 @@ async fn replay(
 async fn resume(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Body(body): Body<ResumeBody>,
 ) -> Result<Response, ApiError> {
     let state = own(&door, &caller, &id).await?;
@@ -406,7 +407,7 @@ async fn resume(
 async fn cancel(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Cancelled>, ApiError> {
     let state = own(&door, &caller, &id).await?;
     let cancelled = match Workflows::of(&door.runtime).cancel(state.workflow_id).await {

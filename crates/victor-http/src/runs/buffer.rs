@@ -74,6 +74,11 @@ impl Buffer {
         self.closed
     }
 
+    /// The last event that was told.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.items.back().map(Item::last).or(self.lost)
+    }
+
     pub(super) fn since(&self, after: Option<u64>) -> Replay {
         let mut out = BytesMut::new();
         let mut last = None;

@@ -172,7 +172,10 @@ impl Live {
     /// Counts, keeps and makes ready what an event tells.
     fn tell(&mut self, event: Event) {
         self.door.meters.seen(&event);
-        if let EventKind::Approval { request } = &event.kind {
+        // Where nobody is asked, core tells the question all the same; it is answered with no already.
+        if let EventKind::Approval { request } = &event.kind
+            && self.told.asks == Asks::Client
+        {
             self.door.approvals.told(request, &self.record.owner);
         }
         if let EventKind::Question { question } = &event.kind
@@ -304,7 +307,7 @@ impl Teller {
                 let output = sse::output(&output);
                 Some(StreamEvent::ToolResult { id, tool, success, output, denied, duration_ms, path })
             }
-            EventKind::Approval { request } => Some(StreamEvent::Approval {
+            EventKind::Approval { request } if self.asks == Asks::Client => Some(StreamEvent::Approval {
                 id: Approvals::id(request.run_id, &request.call),
                 tool: request.tool,
                 arguments: request.arguments,

@@ -92,6 +92,11 @@ impl Record {
         lock(&self.buffer).is_closed()
     }
 
+    /// The last event that was told.
+    pub(crate) fn last(&self) -> Option<u64> {
+        lock(&self.buffer).last()
+    }
+
     fn push(&self, id: u64, event: &StreamEvent) {
         lock(&self.buffer).push(id, event);
         self.changed.notify_waiters();

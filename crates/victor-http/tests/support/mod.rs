@@ -117,7 +117,7 @@ fn info(model: &str) -> ModelInfo {
     ModelInfo { id: model.into(), provider: "scripted".into(), context_window: Some(100_000), ..ModelInfo::default() }
 }
 
-/// One provider, `scripted`, with any model but `missing`; `bare` is a provider without a key.
+/// One provider, `scripted`, with any model but `missing`; `bare` and `keyless` are providers without a key.
 pub struct Registry(pub Arc<Script>);
 
 #[async_trait]
@@ -128,6 +128,9 @@ impl ProviderRegistry for Registry {
             Some("bare") => {
                 let kind = ProviderErrorKind::NotConfigured;
                 return Err(ProviderError::new(kind, "bare", "no key: set BARE_API_KEY").into());
+            }
+            Some("keyless") => {
+                return Err(ConfigurationError::no_key(Some("keyless"), ["KEYLESS_API_KEY"], "no API key").into());
             }
             Some(other) => {
                 let known = ["scripted", "bare"];

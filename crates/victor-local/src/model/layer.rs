@@ -2,7 +2,7 @@
 
 use rayon::ThreadPool;
 
-use super::attention::attend;
+use super::attention::{Looks, attend};
 use super::cache::LayerCache;
 use super::config::{Config, Family};
 use super::matrix::{Input, Matrix};
@@ -58,7 +58,7 @@ pub(super) struct Scratch {
     up: Vec<f32>,
     back: Vec<f32>,
     level: Vec<f32>,
-    scores: Vec<f32>,
+    looks: Looks,
 }
 
 impl Layer {
@@ -107,11 +107,10 @@ impl Layer {
         let rotation = if self.reach.is_some() { machine.sliding } else { machine.rotation };
         rotation.turn(&mut room.query, config.heads * config.head);
         rotation.turn(&mut room.key, config.kv_width());
-        cache.keys.extend_from_slice(&room.key);
-        cache.values.extend_from_slice(&room.value);
+        cache.push(&room.key, &room.value);
         widely(
             #[inline(always)]
-            || attend(config, self.reach, &room.query, cache, &mut room.mixed.rows, &mut room.scores),
+            || attend(config, self.reach, &room.query, cache, &mut room.mixed.rows, &mut room.looks),
         );
         room.mixed.prepare();
         self.output.apply(&room.mixed, &mut room.back, pool)?;

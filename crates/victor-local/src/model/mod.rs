@@ -127,7 +127,7 @@ impl Model {
 
 /// How many threads compute: where nobody says it, one core is left to the rest of the program, and small models gain
 /// nothing from many.
-fn threads(said: Option<usize>) -> usize {
+pub(crate) fn threads(said: Option<usize>) -> usize {
     said.unwrap_or_else(|| num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS)).max(1)
 }
 

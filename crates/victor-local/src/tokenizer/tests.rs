@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::*;
 use crate::pieces::{Pieces, Style};
 use crate::real;
+use tokio_util::sync::CancellationToken;
 
 /// A text and its tokens.
 #[derive(Deserialize)]
@@ -23,7 +24,9 @@ const REFERENCE: [(&str, &str); 4] = [
 
 #[test]
 fn token_ids_are_those_of_llama_cpp() {
-    let Some(model) = real::model(|from, to| crate::requantise(from, to).unwrap()) else { return };
+    let Some(model) = real::model(|from, to| crate::requantise(from, to, &CancellationToken::new()).unwrap()) else {
+        return;
+    };
     let file = Gguf::open(&model).unwrap();
     let mut wrong = Vec::new();
     for (way, cases) in REFERENCE {
@@ -43,7 +46,9 @@ fn token_ids_are_those_of_llama_cpp() {
 #[test]
 fn qwen_reads_composed_and_decomposed_letters_as_the_same() {
     // Its own tokenizer composes first (NFC); llama.cpp does not, so its reference has no such text.
-    let Some(model) = real::model(|from, to| crate::requantise(from, to).unwrap()) else { return };
+    let Some(model) = real::model(|from, to| crate::requantise(from, to, &CancellationToken::new()).unwrap()) else {
+        return;
+    };
     let tokenizer = Tokenizer::split_as(&Gguf::open(&model).unwrap(), "qwen2").unwrap();
     let ids = |text| tokenizer.encode(text, Specials::AsText).unwrap();
     assert_eq!(ids("caf\u{e9}"), ids("cafe\u{301}"));
@@ -51,7 +56,9 @@ fn qwen_reads_composed_and_decomposed_letters_as_the_same() {
 
 #[test]
 fn tokens_give_back_the_text() {
-    let Some(model) = real::model(|from, to| crate::requantise(from, to).unwrap()) else { return };
+    let Some(model) = real::model(|from, to| crate::requantise(from, to, &CancellationToken::new()).unwrap()) else {
+        return;
+    };
     let tokenizer = Tokenizer::read(&Gguf::open(&model).unwrap()).unwrap();
     for case in serde_json::from_str::<Vec<Case>>(REFERENCE[0].1).unwrap() {
         let ids = tokenizer.encode(&case.text, Specials::AsText).unwrap();

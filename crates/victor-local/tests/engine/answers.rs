@@ -15,9 +15,9 @@ use victor_local::Sampling;
 use crate::ask::{Local, question};
 use crate::tiny::{Kind, WINDOW};
 
-/// What llama.cpp says to the same prompts with the same files, greedily (`xllamacpp` 2026.10, one thread, a cache of
-/// 32 bits), files that `tiny::write` makes. The weights have 32 bits too, so that nothing but the arithmetic's order
-/// can differ.
+/// What llama.cpp says to the same prompts with the same files, greedily (`xllamacpp` 2026.10, one thread, its default
+/// cache of 16 bits; it says the same with one of 32), files that `tiny::write` makes. The weights have 32 bits, so that
+/// hardly anything but the arithmetic's order can differ.
 fn reference() -> BTreeMap<String, Vec<(String, String)>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/reference.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

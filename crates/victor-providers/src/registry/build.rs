@@ -190,8 +190,9 @@ impl Registry {
     }
 
     fn missing_key(&self, name: &str) -> ConfigurationError {
-        let variables = self.key_variables(name).join(" or ");
-        let message = format!("{name}: no API key; set {variables}, or run `victor keys set {name}`");
-        ConfigurationError::with_code("PROVIDER_NOT_CONFIGURED", message)
+        let variables = self.key_variables(name);
+        let message =
+            format!("{name}: no API key; set {}, or run `victor keys set {name}`", variables.join(" or "));
+        ConfigurationError::no_key(Some(name), variables, message)
     }
 }

@@ -187,5 +187,5 @@ pub(super) fn nothing_configured(embedded: Option<&dyn Embedded>) -> Configurati
          start Ollama on this machine, or describe a server under `providers:` in the configuration",
         variables.join(", ")
     );
-    ConfigurationError::with_code("PROVIDER_NOT_CONFIGURED", message)
+    ConfigurationError::no_key(None, variables, message)
 }
