@@ -6,7 +6,7 @@ mod approve;
 mod judge;
 mod rule;
 
-pub use approve::{AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, GrantScope};
+pub use approve::{AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, DenyUnconfigured, GrantScope};
 pub use judge::{Grants, Verdict, judge};
 pub use rule::{PathRules, Rule, RuleEffect, RuleError, Rules, literal};
 
