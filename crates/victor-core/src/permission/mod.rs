@@ -140,6 +140,8 @@ impl Access {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+    pub(crate) const ALL: [Self; 2] = [Self::Read, Self::Write];
+
         }
     }
 }

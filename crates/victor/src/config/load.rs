@@ -245,6 +245,11 @@ fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError>
         });
     }
     Ok(rules)
+        if let Some(why) = rule.broken_glob().filter(|_| names_file_tool(&rule)) {
+            return Err(fail(format!(
+                "`{text}` is not a permission rule for paths ({why}); `\\[` stands for a bracket"
+            )));
+        }
 }
 
 /// A rule for no tool that there is protects nothing, or opens nothing: most likely its name is misspelt. Tools of
@@ -256,6 +261,11 @@ fn stranger(rule: &Rule) -> Option<String> {
     }
     let near = match nearest(rule.tool(), names) {
         near if near.is_empty() => format!("there are {}", names.join(", ")),
+/// Whether it may be meant for paths; the patterns of commands are no globs.
+fn names_file_tool(rule: &Rule) -> bool {
+    BuiltinTools::names().iter().any(|name| *name != "bash" && rule.names_tool(name))
+}
+
         near => format!("did you mean {}?", near.join(" or ")),
     };
     Some(format!("{}: the rule `{}` is for no tool that there is; {near}", rule.source(), rule.text()))
