@@ -100,7 +100,10 @@ pub(crate) fn load(
     if !trusted && own.is_none() {
         notices.extend(ignored_line(project, &[]));
     }
-    let all: Vec<Layer> = [Some(user), own, Some(variables), Some(flag_layer(flags))].into_iter().flatten().collect();
+    // What narrows comes after what it narrows: a variable widens it no more than the user's file does.
+    let (before, after) = if trusted { (own, None) } else { (None, own) };
+    let layers = [Some(user), before, Some(variables), after, Some(flag_layer(flags))];
+    let all: Vec<Layer> = layers.into_iter().flatten().collect();
     let Merged { mut config, origins } = layers::merge(&all)?;
     schedules::check_whole(&config).map_err(|(path, why)| {
         let place = all.iter().rev().find_map(|layer| layer.places.get(&path));

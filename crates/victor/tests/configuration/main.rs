@@ -351,6 +351,46 @@ fn an_empty_list_replaces_the_one_below() {
 #[test]
 fn links_pipes_and_long_files_in_a_project_are_errors() {
     let world = World::new();
+#[test]
+fn what_an_untrusted_folder_narrows_no_variable_widens_but_a_flag_does() {
+    let world = World::new()
+        .var("VICTOR_MODE", "build")
+        .var("VICTOR_LIMITS__MAX_TURNS", "50")
+        .project("mode: plan\nlimits: {max_turns: 3}\n");
+    let setup = world.load();
+    let config = &setup.settings.config;
+    assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Plan), Some(3)));
+    assert!(origin(&setup, "mode").ends_with("project/.victor/config.yaml:1"));
+    let flags = Flags { mode: Some(Mode::Build), max_turns: Some(9), ..Flags::default() };
+    let config = Setup::load(Options { flags, ..world.options() }).unwrap().settings.config;
+    assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Build), Some(9)));
+    let config = world.trusted().settings.config;
+    assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Build), Some(50)));
+}
+
+#[test]
+fn a_link_to_nowhere_is_no_empty_configuration() {
+    let world = World::new();
+    std::os::unix::fs::symlink(world.path("gone.yaml"), world.path("home/config.yaml")).unwrap();
+    let error = world.error();
+    assert!(error.contains("home/config.yaml") && error.contains("leads nowhere"), "{error}");
+}
+
+#[test]
+fn a_profile_that_is_deleted_is_no_longer_used() {
+    let world = World::new().user("# mine\nprofile: fast\nprofiles:\n  fast: {model: m}\n  slow: {model: n}\n");
+    let setup = world.load();
+    setup.check_profile().unwrap();
+    victor::profiles::delete(&setup.place.home, &setup.settings.config, "slow").unwrap();
+    assert_eq!(world.load().settings.config.profile.as_deref(), Some("fast"));
+    victor::profiles::delete(&setup.place.home, &setup.settings.config, "fast").unwrap();
+    assert_eq!(world.load().settings.config.profile, None);
+    assert!(fs::read_to_string(world.path("home/config.yaml")).unwrap().starts_with("# mine\n"));
+    assert_eq!(World::new().user("profile: ''\n").load().settings.config.profile, None);
+    let error = World::new().user("profile: fsat\nprofiles: {fast: {model: m}}\n").load().check_profile().unwrap_err();
+    assert!(error.message.contains("`fsat`") && error.message.contains("`fast`"), "{error}");
+}
+
     fs::write(world.path("elsewhere.yaml"), "mode: plan\n").unwrap();
     std::os::unix::fs::symlink(world.path("elsewhere.yaml"), world.path("project/.victor/config.yaml")).unwrap();
     assert!(world.error().contains("symbolic link"), "{}", world.error());
