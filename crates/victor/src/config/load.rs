@@ -109,10 +109,16 @@ pub(crate) fn load(
         let place = all.iter().rev().find_map(|layer| layer.places.get(&path));
         ConfigurationError::new(place.map_or(why.clone(), |place| format!("{place}: {why}")))
     })?;
+    config.profile = config.profile.filter(|name| !name.trim().is_empty());
     clamp(&mut config.profiles, &narrowed);
     let rules = rules(&origins, env)?;
     notices.extend(rules.iter().filter_map(stranger));
     Ok(Settings { config, origins, rules, notices })
+}
+
+/// The value of a key in the user's own file.
+pub(crate) fn own_value(home: &Home, path: &Path) -> Result<Option<Value>, ConfigurationError> {
+    Ok(keys::at(&user_layer(home)?.value, path).cloned())
 }
 
 fn user_layer(home: &Home) -> Result<Layer, ConfigurationError> {
@@ -239,6 +245,11 @@ fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError>
         let text = origin.value.as_str().unwrap_or_default();
         let fail = |why: String| ConfigurationError::new(format!("{}: {why}", origin.origin));
         let rule = Rule::parse(effect, text, origin.origin.as_str()).map_err(|e| fail(e.to_string()))?;
+        if let Some(why) = rule.broken_glob().filter(|_| names_file_tool(&rule)) {
+            return Err(fail(format!(
+                "`{text}` is not a permission rule for paths ({why}); `\\[` stands for a bracket"
+            )));
+        }
         rules.push(match rule.is_below_home() {
             false => rule,
             true => {
@@ -248,11 +259,11 @@ fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError>
         });
     }
     Ok(rules)
-        if let Some(why) = rule.broken_glob().filter(|_| names_file_tool(&rule)) {
-            return Err(fail(format!(
-                "`{text}` is not a permission rule for paths ({why}); `\\[` stands for a bracket"
-            )));
-        }
+}
+
+/// Whether it may be meant for paths; the patterns of commands are no globs.
+fn names_file_tool(rule: &Rule) -> bool {
+    BuiltinTools::names().iter().any(|name| *name != "bash" && rule.names_tool(name))
 }
 
 /// A rule for no tool that there is protects nothing, or opens nothing: most likely its name is misspelt. Tools of
@@ -264,11 +275,6 @@ fn stranger(rule: &Rule) -> Option<String> {
     }
     let near = match nearest(rule.tool(), names) {
         near if near.is_empty() => format!("there are {}", names.join(", ")),
-/// Whether it may be meant for paths; the patterns of commands are no globs.
-fn names_file_tool(rule: &Rule) -> bool {
-    BuiltinTools::names().iter().any(|name| *name != "bash" && rule.names_tool(name))
-}
-
         near => format!("did you mean {}?", near.join(" or ")),
     };
     Some(format!("{}: the rule `{}` is for no tool that there is; {near}", rule.source(), rule.text()))
