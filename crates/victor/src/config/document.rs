@@ -24,7 +24,10 @@ pub(crate) struct Document {
 
 /// Reads a configuration file's text. `name` is the file's name for messages.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationError> {
-    let config = strict::<Config>(name, text)?;
+    let mut options = options();
+    // A number or a boolean is no text; a key that was saved may look like a number.
+    options.no_schema = true;
+    let config = read::<Config>(name, text, options)?;
     let lines = tree::lines(text);
     config.check().map_err(|(path, why)| {
         let place = lines.get(&path).map_or(String::new(), |line| format!(":{line}"));
@@ -35,12 +38,23 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationErr
 
 /// Reads YAML strictly: unknown and duplicate keys are errors, `yes` and `on` are no booleans, aliases cannot blow up.
 pub(crate) fn strict<T: DeserializeOwned + Default>(name: &str, text: &str) -> Result<T, ConfigurationError> {
-    let options = serde_saphyr::options! {
+    read(name, text, options())
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
         reject_tagged_field_names: true,
         budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 20_000, max_aliases: 1_000, max_depth: 32 },
-    };
+    }
+}
+
+fn read<T: DeserializeOwned + Default>(
+    name: &str,
+    text: &str,
+    options: serde_saphyr::Options,
+) -> Result<T, ConfigurationError> {
     match serde_saphyr::from_str_with_options::<Option<T>>(text, options) {
         Ok(value) => Ok(value.unwrap_or_default()),
         Err(e) => Err(described(name, text, &e)),
@@ -63,6 +77,10 @@ fn described(name: &str, text: &str, error: &serde_saphyr::Error) -> Configurati
         Error::SerdeUnknownVariant { variant, expected, .. } => {
             format!("{}`{variant}` is not allowed here; one of {} is", key().unwrap_or_default(), listed(expected))
         }
+        Error::QuotingRequired { value, .. } => {
+            let key = key().unwrap_or_default();
+            format!("{key}a text is expected, which `{value}` is in quotes alone: \"{value}\"")
+        }
         other => format!("{}{}", key().unwrap_or_default(), plain(&other.render())),
     };
     let place = place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
@@ -82,9 +100,11 @@ fn listed(names: &[&'static str]) -> String {
 
 /// The library's message without the place, which stands before it; the usual ones in the words of a person who
 /// writes the file.
-fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 9] = [
+pub(crate) fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 13] = [
         ("invalid boolean", "`true` or `false` is expected"),
+        ("invalid u16", "a whole number from 0 to 65535 is expected"),
+        ("invalid u32", "a whole number from 0 to 4294967295 is expected"),
         ("invalid u", "a whole number is expected, of 0 or more"),
         ("invalid i", "a whole number is expected"),
         ("invalid f", "a number is expected"),
@@ -92,11 +112,16 @@ fn plain(message: &str) -> String {
         ("expected string", "a text is expected"),
         ("expected mapping", "a mapping is expected (`key: value`)"),
         ("expected sequence", "a list is expected (`[a, b]`)"),
+        ("expected a sequence", "a list is expected (`[a, b]`)"),
+        ("expected a map", "a mapping is expected (`key: value`)"),
         ("multiple YAML documents", "only one document is allowed; remove the `---`"),
     ];
     let message = message.split(" at line ").next().unwrap_or(message).trim();
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    let known = WORDS.iter().find(|(theirs, _)| message.starts_with(theirs));
+    if message.contains("a nonzero ") {
+        return "a whole number above 0 is expected".to_owned();
+    }
+    let known = WORDS.iter().find(|(theirs, _)| message.starts_with(theirs) || message.ends_with(theirs));
     known.map_or(message, |(_, ours)| ours).to_owned()
 }
 

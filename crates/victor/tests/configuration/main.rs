@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
+mod servers;
 mod trust;
 
 use std::fs;
@@ -201,6 +202,11 @@ fn wrong_variables_are_named_with_the_nearest_key() {
     assert!(error.contains("VICTOR_LOG_LEVEL") && error.contains("loud"), "{error}");
     let error = World::new().var("VICTOR_NONSENSE__X", "1").error();
     assert!(error.contains("VICTOR_NONSENSE__X"), "{error}");
+    let error = World::new().var("VICTOR_MCP_SERVERS__FILES__COMMAND", "x").error();
+    assert!(error.contains("VICTOR_MCP_SERVERS__FILES__COMMAND") && error.contains("`mcpServers`"), "{error}");
+    let error = World::new().var("VICTOR_FALLBACK", "{a: b}").error();
+    assert!(error.contains("a list is expected"), "{error}");
+    World::new().var("VICTOR_MCP_TOOLS", "git").load();
     let setup = World::new().var("VICTOR_MODLE", "m").var("VICTOR_TEST_RUN", "1").load();
     assert_eq!(setup.settings.notices.len(), 1);
     assert!(setup.settings.notices[0].contains("VICTOR_MODLE") && setup.settings.notices[0].contains("`model`"));
@@ -224,6 +230,10 @@ fn mistakes_in_files_name_file_line_and_the_nearest_key() {
         ("local:\n  top_p: 0\n", &["config.yaml:2", "local.top_p", "above 0"]),
         ("local: {num_ctx: 4096}\n", &["config.yaml:1:9", "`num_ctx`"]),
         ("permissions:\n  deny:\n    - read\n    - \"read(x\"\n", &["config.yaml:4", "read(x", "permission rule"]),
+        ("model: 5\n", &["config.yaml:1:8: model: a text is expected", "\"5\""]),
+        ("profiles: {a: {tools: [read, true]}}\n", &["config.yaml:1:30: profiles.a.tools.1: a text"]),
+        ("server: {port: 70000}\n", &["config.yaml:1:16: server.port: a whole number from 0 to 65535"]),
+        ("log: {keep_days: 0}\n", &["config.yaml:1:7: log.keep_days: a whole number above 0"]),
         ("model: [\n", &["config.yaml:"]),
         ("just text\n", &["config.yaml:1:1: a mapping"]),
         ("- a\n", &["config.yaml:1:1"]),
@@ -342,16 +352,6 @@ fn what_an_untrusted_folder_narrows_no_profile_widens() {
 }
 
 #[test]
-fn an_empty_list_replaces_the_one_below() {
-    let world = World::new().user("fallback: [a]\n").project("fallback: []\n");
-    assert_eq!(world.trusted().settings.config.fallback, Some(Vec::new()));
-    assert_eq!(world.load().settings.config.fallback, Some(vec!["a".to_owned()]));
-}
-
-#[test]
-fn links_pipes_and_long_files_in_a_project_are_errors() {
-    let world = World::new();
-#[test]
 fn what_an_untrusted_folder_narrows_no_variable_widens_but_a_flag_does() {
     let world = World::new()
         .var("VICTOR_MODE", "build")
@@ -391,6 +391,16 @@ fn a_profile_that_is_deleted_is_no_longer_used() {
     assert!(error.message.contains("`fsat`") && error.message.contains("`fast`"), "{error}");
 }
 
+#[test]
+fn an_empty_list_replaces_the_one_below() {
+    let world = World::new().user("fallback: [a]\n").project("fallback: []\n");
+    assert_eq!(world.trusted().settings.config.fallback, Some(Vec::new()));
+    assert_eq!(world.load().settings.config.fallback, Some(vec!["a".to_owned()]));
+}
+
+#[test]
+fn links_pipes_and_long_files_in_a_project_are_errors() {
+    let world = World::new();
     fs::write(world.path("elsewhere.yaml"), "mode: plan\n").unwrap();
     std::os::unix::fs::symlink(world.path("elsewhere.yaml"), world.path("project/.victor/config.yaml")).unwrap();
     assert!(world.error().contains("symbolic link"), "{}", world.error());
