@@ -170,12 +170,7 @@ pub(crate) fn behind(scope: Scope, routes: Router) -> Router<Door> {
     routes.route_layer(from_fn(move |request, next| authorise(scope, None, request, next))).with_state(())
 }
 
-async fn authorise(
-    scope: Scope,
-    instead: Option<Scope>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+async fn authorise(scope: Scope, instead: Option<Scope>, request: Request, next: Next) -> Result<Response, ApiError> {
     // Without a caller the gate was not passed: nothing is open by accident.
     let caller = request.extensions().get::<Caller>().ok_or_else(|| ApiError::scope(scope))?;
     if !instead.is_some_and(|scope| caller.may(scope)) {

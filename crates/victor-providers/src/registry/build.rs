@@ -191,8 +191,7 @@ impl Registry {
 
     fn missing_key(&self, name: &str) -> ConfigurationError {
         let variables = self.key_variables(name);
-        let message =
-            format!("{name}: no API key; set {}, or run `victor keys set {name}`", variables.join(" or "));
+        let message = format!("{name}: no API key; set {}, or run `victor keys set {name}`", variables.join(" or "));
         ConfigurationError::no_key(Some(name), variables, message)
     }
 }
