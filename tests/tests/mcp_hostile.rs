@@ -117,11 +117,14 @@ fn a_list_without_end_ends() {
     assert!(code == 0 && err.contains("the rest is left out"), "{err}");
 }
 
-/// A server that says on `alive` that it runs, and holds it open together with a child of its own.
+/// A server that says on `alive` that it runs, and holds it open together with a child of its own, and with one that
+/// has left its process group and its session, and has no parent left.
 fn holding(bench: &Bench, behaviour: &str) {
     let fifo = bench.work().join("alive");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let line = format!("trap '' TERM HUP INT; exec 3>{fifo:?}; echo started >&3; sleep 600 & exec \"$0\" {behaviour}");
+    let line = format!(
+        "trap '' TERM HUP INT; exec 3>{fifo:?}; (setsid sleep 600 &); sleep 600 & echo started >&3; exec \"$0\" {behaviour}"
+    );
     let program = built("mcp_server");
     let server = json!({"mcpServers": {"s": {"command": "bash", "args": ["-c", line, program]}}});
     fs::write(bench.home().join("config.yaml"), server.to_string()).unwrap();

@@ -77,6 +77,33 @@ fn runs_without_end_are_not_begun() {
 }
 
 #[test]
+fn runs_of_workflows_count_too_and_make_room_when_they_end() {
+    let (bench, model) = (Bench::new(), ModelServer::start_with(|_| Reply::text("At last.").hold()));
+    let think = "workflows:\n  think:\n    nodes:\n      - {id: think, type: agent, goal: Think.}\n";
+    bench.file(".victor/workflows/think.yaml", think);
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({}));
+    let agent = json!({"task": "Think.", "wait_seconds": 0});
+    let workflow = json!({"workflow": "think", "wait_seconds": 0});
+    let mut all = |tool: &str, arguments: &Value, times: usize| -> Vec<Value> {
+        let call = json!({"name": tool, "arguments": arguments});
+        let ids: Vec<i64> = (0..times).map(|_| server.begin("tools/call", &call)).collect();
+        ids.iter().map(|_| server.message()["result"].clone()).collect()
+    };
+    let agents = all("run_agent", &agent, 60);
+    let workflows = all("run_workflow", &workflow, 6);
+    let full = |answers: &[Value]| answers.iter().filter(|a| a.to_string().contains("too many runs")).count();
+    assert_eq!((full(&agents), full(&workflows)), (0, 2), "{workflows:?}");
+    assert_eq!(full(&all("run_agent", &agent, 1)), 1);
+    let begun = workflows.iter().find_map(|a| a["structuredContent"]["workflow_id"].as_str()).unwrap().to_owned();
+    all("workflow_status", &json!({"workflow_id": begun, "cancel": true}), 1);
+    let room = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        full(&all("run_workflow", &workflow, 1)) == 0
+    });
+    assert!(room, "a run that has ended keeps its place");
+}
+
+#[test]
 fn tools_that_are_never_offered_are_strangers_to_the_filter() {
     let bench = Bench::new();
     let mut command = bench.victor(&["mcp", "--stdio"]);

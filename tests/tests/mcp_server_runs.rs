@@ -68,6 +68,38 @@ fn a_run_asks_the_client_and_goes_on_with_its_answer() {
 }
 
 #[test]
+fn a_wait_ends_in_time_while_a_question_is_open_and_the_question_stays() {
+    let (bench, model) = (Bench::new(), ModelServer::start(touches()));
+    let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({"elicitation": {}}));
+    let mut unanswered = |tool: &str, arguments: &Value| {
+        let id = server.begin("tools/call", &json!({"name": tool, "arguments": arguments}));
+        let (mut asked, mut taken_back) = (Value::Null, Value::Null);
+        loop {
+            let message = server.message();
+            match message["method"].as_str() {
+                Some("elicitation/create") => asked = message["id"].clone(),
+                Some("notifications/cancelled") => taken_back = message["params"]["requestId"].clone(),
+                None if message["id"] == json!(id) => {
+                    return (message["result"]["structuredContent"].clone(), asked, taken_back);
+                }
+                _ => {}
+            }
+        }
+    };
+    let (began, ..) = unanswered("run_agent", &json!({"task": "Make it.", "wait_seconds": 0}));
+    let run = began["run_id"].clone();
+    for _ in 0..2 {
+        let (report, asked, taken_back) = unanswered("run_status", &json!({"run_id": run, "wait_seconds": 2}));
+        assert_eq!(report["status"], "waiting", "{report}");
+        assert!(asked.is_number() && asked == taken_back, "{asked}, {taken_back}");
+    }
+    let call = json!({"name": "run_status", "arguments": {"run_id": run, "wait_seconds": 20}});
+    let answer = server.ask_answering("tools/call", &call, &mut |_| accept("allow once"));
+    assert_eq!(answer["result"]["structuredContent"]["status"], "completed", "{answer}");
+    assert!(bench.work().join("made").exists());
+}
+
+#[test]
 fn what_a_run_may_not_do_is_in_its_report() {
     let (bench, model) = (Bench::new(), ModelServer::start([touches()[0].clone(), Reply::text("I may not.")]));
     let mut server = Piped::greeted(bench.with_model(&model, &["mcp", "--stdio"]), &json!({}));

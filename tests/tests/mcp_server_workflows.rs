@@ -74,6 +74,46 @@ fn a_person_who_does_not_answer_leaves_the_run_waiting() {
     assert!(report["waiting"][0].as_str().unwrap().contains("victor workflow resume"), "{report}");
 }
 
+/// What is told when the wait is over, though the client's person has not answered.
+fn unanswered(server: &mut Piped, workflow: &str) -> Value {
+    let arguments = json!({"workflow": workflow, "input": {"who": "Ada"}, "wait_seconds": 2});
+    let id = server.begin("tools/call", &json!({"name": "run_workflow", "arguments": arguments}));
+    let (mut asked, mut taken_back) = (0, 0);
+    loop {
+        let message = server.message();
+        match message["method"].as_str() {
+            Some("elicitation/create") => asked += 1,
+            Some("notifications/cancelled") => taken_back += 1,
+            None if message["id"] == json!(id) => {
+                assert_eq!((asked, taken_back), (1, 1), "{message}");
+                return message["result"]["structuredContent"].clone();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_wait_ends_in_time_while_a_person_thinks() {
+    let bench = bench();
+    bench.file(
+        ".victor/workflows/tool.yaml",
+        "workflows:\n  tool:\n    inputs: {who: {type: string}}\n    nodes:\n      - {id: make, type: tool, tool: bash, arguments: {command: touch made}}\n",
+    );
+    let mut server = Piped::greeted(bench.victor(&["mcp", "--stdio"]), &json!({"elicitation": {}}));
+    let report = unanswered(&mut server, "gate");
+    assert_eq!(report["status"], "waiting", "{report}");
+    let report = unanswered(&mut server, "tool");
+    assert_eq!(report["status"], "running", "{report}");
+    // Its node waits for leave now; nothing was done.
+    let waits = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let status = server.call("workflow_status", &json!({"workflow_id": report["workflow_id"]}));
+        status["structuredContent"]["status"] == "waiting"
+    });
+    assert!(waits && !bench.work().join("made").exists());
+}
+
 #[test]
 fn an_unknown_workflow_is_told_with_the_nearest() {
     let bench = bench();

@@ -16,6 +16,9 @@ workflows:
   asks:
     nodes:
       - {id: a, type: tool, tool: bash, arguments: {command: "echo no > ran"}}
+  slow:
+    nodes:
+      - {id: a, type: tool, tool: bash, arguments: {command: "sleep 5"}}
   strict:
     inputs: {who: {type: string, required: true}}
     nodes:
@@ -24,7 +27,9 @@ workflows:
 
 fn bench(schedules: &str) -> Bench {
     let bench = Bench::new();
-    bench.file(".victor/workflows/flows.yaml", FLOWS);
+    // The user's own: those of a folder would have to be trusted.
+    std::fs::create_dir_all(bench.home().join("workflows")).unwrap();
+    std::fs::write(bench.home().join("workflows/flows.yaml"), FLOWS).unwrap();
     std::fs::write(bench.home().join("config.yaml"), format!("schedules:\n{schedules}")).unwrap();
     bench
 }
@@ -125,7 +130,10 @@ fn nobody_is_asked_and_what_cannot_run_is_told() {
         "  lost: {cron: \"@yearly\", workflow: tik}\n",
         "  wrong: {cron: \"* * * * * *\", workflow: strict, input: {who: 3}}\n",
         "  off: {cron: \"* * * * * *\", workflow: tick, enabled: false}\n",
+        "  strange: {cron: \"* * * * * *\", workflow: strange}\n",
     ));
+    let strange = "workflows: {strange: {nodes: [{id: a, type: passthrough}]}}";
+    bench.file(".victor/workflows/strange.yaml", strange);
     bench.file(".victor/config.yaml", "schedules: {theirs: {cron: \"* * * * * *\", workflow: tick}}\n");
     let served = serve(&bench);
     let said = &served.announced;
@@ -135,15 +143,20 @@ fn nobody_is_asked_and_what_cannot_run_is_told() {
         "{said}"
     );
     assert!(said.contains("config.yaml:4: schedules.wrong.input: "), "{said}");
+    let refused =
+        said.contains("config.yaml:6: schedules.strange.workflow: ") && said.contains("victor workspace trust");
+    assert!(refused, "{said}");
     let list = eventually("a denied run", || {
         let list = served.get("/api/v1/schedules?last=100").json();
         let denied = came(&list, "asks", |c| c["status"] == "started" && c["run_status"] == "failed");
         let refused = came(&list, "wrong", |c| c["status"] == "failed" && c["reason"].to_string().contains("who"));
-        (!denied.is_empty() && !refused.is_empty()).then_some(list)
+        let strange =
+            came(&list, "strange", |c| c["status"] == "failed" && c["reason"].to_string().contains("--trust"));
+        (!denied.is_empty() && !refused.is_empty() && !strange.is_empty()).then_some(list)
     });
     assert!(!bench.work().join("ran").exists());
     let names: Vec<&str> = list["schedules"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["asks", "lost", "off", "wrong"]);
+    assert_eq!(names, ["asks", "lost", "off", "strange", "wrong"]);
     assert!(came(&list, "off", |_| true).is_empty() && list["schedules"][2]["next"] == json!([]));
     assert!(list["schedules"][1]["problem"].as_str().unwrap().contains("did you mean"), "{list:#}");
     let (out, err, code) = told(&bench.victor(&["workflow", "schedules"]).output().unwrap());
@@ -157,4 +170,20 @@ fn nobody_is_asked_and_what_cannot_run_is_told() {
     let (served, key) = (serve(&bench), format!("Bearer {}", token.trim()));
     let denied = served.send("GET", "/api/v1/schedules", &[("authorization", &key)], "");
     assert_eq!(denied.status, 403, "{}", denied.body);
+}
+
+#[test]
+fn a_scheduled_run_takes_a_place_of_the_servers() {
+    let bench = bench(concat!(
+        "  slow: {cron: \"* * * * * *\", workflow: slow}\n",
+        "server: {max_runs: 1}\n",
+        "permissions: {allow: [\"bash(sleep *)\"]}\n",
+    ));
+    let served = serve(&bench);
+    let tick = || served.post("/api/v1/workflows/run", &json!({"workflow": "tick"}));
+    let refused = eventually("a scheduled run", || Some(tick()).filter(|answer| answer.status != 200));
+    assert_eq!((refused.status, &refused.json()["error_code"]), (503, &json!("OVERLOADED")));
+    let is_one = |line: &str| line.starts_with("victor_runs_active") && line.ends_with(" 1");
+    eventually("a run that is counted", || served.get("/metrics").body.lines().any(is_one).then_some(()));
+    eventually("its end", || Some(tick()).filter(|answer| answer.status == 200));
 }

@@ -111,6 +111,21 @@ fn a_signal_during_a_command_leaves_no_child_behind(#[case] name: &str) {
 }
 
 #[test]
+fn a_victor_that_is_killed_leaves_no_command_behind() {
+    let (bench, server) = (Bench::new(), ModelServer::start(long_command("")));
+    fifo(&bench, "alive");
+    let mut victor = bench.with_model(&server, &["run", "hi", "--yes"]);
+    let mut child = victor.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let alive = running(&bench);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nobody_holds(alive);
+    let (out, err, code) = told(&bench.with_model(&server, &["chat", "--continue", "and?"]).output().unwrap());
+    assert!(code == 0 && out.contains("Here again."), "{out}{err}");
+    server.finish();
+}
+
+#[test]
 fn a_second_interrupt_leaves_at_once_and_no_child_behind() {
     let (bench, server) = (Bench::new(), ModelServer::start(long_command("trap '' TERM INT HUP;")));
     fifo(&bench, "alive");

@@ -139,6 +139,26 @@ fn a_chat_asks_shows_and_takes_back() {
 }
 
 #[test]
+fn a_typed_n_is_a_no() {
+    let (bench, server) = (
+        Bench::new(),
+        ModelServer::start([Reply::call("bash", json!({"command": "touch made"})), Reply::text("Then not.")]),
+    );
+    let Some(terminal) = Terminal::open(&bench, &server, "refuses") else { return };
+    terminal.shows("/help");
+    terminal.type_line("Make a file");
+    terminal.shows("this once");
+    terminal.type_line("n");
+    terminal.shows("Why not?");
+    terminal.type_line("");
+    terminal.shows("Then not.");
+    assert!(!bench.work().join("made").exists());
+    terminal.type_line("/quit");
+    terminal.ends();
+    server.finish();
+}
+
+#[test]
 fn ctrl_c_stops_the_turn_and_once_more_leaves() {
     let (bench, server) = (Bench::new(), ModelServer::start([Reply::text("never").hold(), Reply::text("Here.")]));
     let Some(terminal) = Terminal::open(&bench, &server, "stops") else { return };

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells its progress")]
 
 mod bench;
+mod llama;
 mod model;
 mod peers;
 mod schema;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask <command>
 
   test [ARGS]   all tests, with what they need; ARGS go to the test runner (a name to filter by, say)
+  llama         the tests of the local models, computed by llama.cpp
   tidy          format, lints, documentation, and the rules for source files
   schema        writes the published JSON schemas into docs/schemas
   bench         benches, and whole-process figures of the release binary";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match command.as_str() {
         "test" => test::run(&rest),
+        "llama" => llama::run(),
         "tidy" => tidy::run(),
         "schema" => schema::run(),
         "bench" => bench::run(),

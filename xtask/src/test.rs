@@ -4,17 +4,17 @@
 use crate::{model, peers, sh};
 
 /// A program of the system that tests use.
-struct Need {
-    program: &'static str,
-    version_flag: &'static str,
+pub(crate) struct Need {
+    pub(crate) program: &'static str,
+    pub(crate) version_flag: &'static str,
     /// The Debian package that has it.
-    package: &'static str,
+    pub(crate) package: &'static str,
     /// What does not run without it.
-    without: &'static str,
-    must: Must,
+    pub(crate) without: &'static str,
+    pub(crate) must: Must,
 }
 
-enum Must {
+pub(crate) enum Must {
     /// Without it, the tests fail.
     Have,
     /// Without it, the tests that use it end early and are named.
@@ -58,7 +58,7 @@ pub(crate) const FIXTURES: [&str; 2] = ["--features", "victor-mcp/conformance"];
 
 /// Runs the tests; `args` go to the test runner.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
-    let mut gaps = provide()?;
+    let mut gaps = provide(&NEEDS)?;
     gaps.extend(peers::provide());
     gaps.extend(model::provide());
     let nextest = nextest();
@@ -88,8 +88,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 }
 
 /// Installs what is missing where that is possible; tells what will not run.
-fn provide() -> Result<Vec<String>, String> {
-    let missing = || NEEDS.iter().filter(|need| !sh::has(need.program, need.version_flag)).collect::<Vec<_>>();
+pub(crate) fn provide(needs: &[Need]) -> Result<Vec<String>, String> {
+    let missing = || needs.iter().filter(|need| !sh::has(need.program, need.version_flag)).collect::<Vec<_>>();
     let absent = missing();
     if absent.is_empty() {
         return Ok(Vec::new());

@@ -13,6 +13,7 @@ use victor::runtime::Runtime;
 use victor::tool::ToolSource as _;
 use victor::{Env, Home, Options, Place, Save, Setup, Trust, TrustState};
 
+use crate::approve::by_beginning;
 use crate::args::{AgentFlags, Global};
 use crate::exit::{Exit, Failure};
 use crate::render::style::{Color, Style};
@@ -163,7 +164,8 @@ impl App {
         );
         tell(&self.terminal, &[Span::new(question, Style::PLAIN)]);
         let offers = vec!["No: it may only narrow what the agent may do", "Trust it as it is"];
-        let asked = tokio::task::spawn_blocking(|| Select::new("Trust it?", offers).raw_prompt());
+        let asked =
+            tokio::task::spawn_blocking(|| Select::new("Trust it?", offers).with_scorer(&by_beginning).raw_prompt());
         let Some(answer) = signals.or_end(asked).await else { return Err(Failure::told(Exit::Interrupted)) };
         match answer {
             Ok(Ok(answer)) if answer.index == 1 => place.trust()?,

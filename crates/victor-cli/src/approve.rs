@@ -231,7 +231,8 @@ fn choose(offers: Vec<Offer>, colours: bool) -> Result<(Choice, String), Inquire
     // What was typed before the question was there is no answer to it.
     let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
     let config = if colours { RenderConfig::default_colored() } else { RenderConfig::empty() };
-    let select = Select::new("May it run?", offers).with_render_config(config).without_help_message();
+    let select = Select::new("May it run?", offers).with_scorer(&by_beginning);
+    let select = select.with_render_config(config).without_help_message();
     let chosen = select.prompt()?.choice;
     let mut reason = String::new();
     if chosen == Choice::No {
@@ -239,6 +240,12 @@ fn choose(offers: Vec<Offer>, colours: bool) -> Result<(Choice, String), Inquire
         reason = ask.prompt()?;
     }
     Ok((chosen, reason))
+}
+
+/// Typed letters leave the offers that begin with them, in their order: `n` is no, wherever else an `n` stands.
+pub(crate) fn by_beginning<T>(typed: &str, _: &T, offer: &str, place: usize) -> Option<i64> {
+    let begins = offer.to_lowercase().starts_with(&typed.trim().to_lowercase());
+    begins.then(|| i64::try_from(place).map_or(0, |place| -place))
 }
 
 fn deny(reason: &str) -> Decision {

@@ -234,7 +234,10 @@ fn wanted(app: &App, weights: &Weights, args: &PullArgs) -> Result<Vec<Wanted>, 
         (None, Some(url)) if is_address(url) => {
             Ok(vec![Wanted::Url { url: url.to_owned(), name, sha256: args.sha256.clone() }])
         }
-        (None, Some(model)) => match known(weights, model) {
+        (None, Some(url)) if url.contains("://") => {
+            Err(Failure::usage(format!("`{url}`: only https:// and http:// addresses can be fetched")))
+        }
+        (None, Some(model)) => match known(weights, plain(model)) {
             Some(_) if name.is_some() => Err(Failure::usage("`--name` belongs to a file or an address")),
             Some(known) => Ok(vec![known]),
             None if is_path(model) => Ok(vec![Wanted::File { path: here(&PathBuf::from(model)), name }]),
@@ -250,6 +253,11 @@ fn is_address(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
 }
 
+/// A local model's name as `--model` takes it, without the provider.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("local/").unwrap_or(name)
+}
+
 fn is_path(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
@@ -259,7 +267,7 @@ fn is_path(text: &str) -> bool {
 /// # Errors
 /// It is not here, or cannot be removed.
 pub(crate) fn remove(app: &App, name: &str, format: Format) -> Result<Exit, Failure> {
-    let weights = app.setup(&AgentFlags::default())?.weights();
+    let (weights, name) = (app.setup(&AgentFlags::default())?.weights(), plain(name));
     weights.remove(name).map_err(failure)?;
     if format.json {
         print(&json!({ "removed": name }))?;
@@ -277,6 +285,7 @@ pub(crate) async fn verify(app: &App, name: Option<String>, format: Format) -> R
     let weights = app.setup(&AgentFlags::default())?.weights();
     let names = match name {
         Some(name) => {
+            let name = plain(&name).to_owned();
             let state = weights.find(&name).map_err(failure)?.state;
             if matches!(state, State::Absent | State::Begun(_)) {
                 return Err(failure(WeightsError::NotInstalled(name)));
@@ -285,6 +294,9 @@ pub(crate) async fn verify(app: &App, name: Option<String>, format: Format) -> R
         }
         None => here(&weights),
     };
+    if names.is_empty() {
+        note("no local model is on this machine; `victor models pull` fetches one");
+    }
     let shown = Arc::new(Fetching::new(&app.terminal));
     let progress = Arc::clone(&shown) as Arc<dyn Progress>;
     let (mut all, mut exit) = (Vec::new(), Exit::Done);

@@ -52,7 +52,7 @@ async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exi
     let serving = setup.serving(Arc::clone(&store), flags).await?;
     let mut door = HttpDoor::new(runtime.clone(), serving.config.clone())?;
     let workflows = Workflows::of(&runtime);
-    let scheduler = setup.scheduler(&runtime)?;
+    let scheduler = setup.scheduler(&runtime)?.in_room(door.room());
     tell_schedules(&scheduler);
     let mut mcp = None;
     if serving.mcp {

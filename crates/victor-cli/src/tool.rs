@@ -73,6 +73,10 @@ async fn show(app: &App, name: &str, format: Format) -> Result<Exit, Failure> {
     line(format!("effects: {}", spec.effects.names().collect::<Vec<_>>().join(", ")))?;
     line(format!("\n{}\n", harmless(spec.description.trim_end())))?;
     json(&spec.parameters)?;
+    if let Some(output) = &spec.output {
+        line("\nits structured answer:\n")?;
+        json(output)?;
+    }
     Ok(Exit::Done)
 }
 

@@ -144,6 +144,17 @@ impl Budget {
         }
     }
 
+    /// What is left when `spent` is used already; time is counted by itself.
+    #[must_use]
+    pub fn without(self, spent: &Spent) -> Self {
+        Self {
+            max_turns: self.max_turns.map(|max| max.saturating_sub(spent.turns)),
+            max_tokens: self.max_tokens.map(|max| max.saturating_sub(spent.usage.total())),
+            max_cost: self.max_cost.map(|max| NanoUsd(max.0.saturating_sub(spent.cost.0))),
+            max_time: self.max_time,
+        }
+    }
+
     /// The stricter of both in every respect.
     #[must_use]
     pub fn within(self, other: &Self) -> Self {

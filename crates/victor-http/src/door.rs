@@ -10,6 +10,7 @@ use tower_http::cors::CorsLayer;
 use victor_core::error::ConfigurationError;
 use victor_core::id::Timestamp;
 use victor_core::runtime::Runtime;
+use victor_workflow::schedule::{Place, Room};
 
 use crate::approvals::Approvals;
 use crate::config::Config;
@@ -54,6 +55,13 @@ impl std::ops::Deref for Door {
 
     fn deref(&self) -> &Inner {
         &self.inner
+    }
+}
+
+impl Room for Door {
+    fn enter(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        Some(Box::new((permit, self.meters.run_begins())))
     }
 }
 

@@ -24,6 +24,7 @@ mod sse;
 mod talk;
 mod turns;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use victor_core::error::ConfigurationError;
 use victor_core::runtime::Runtime;
 use victor_core::token::Scope;
+use victor_workflow::schedule::Room;
 
 pub use config::{ApiKey, Auth, Config, Cors, Demand, HostGuard, RateLimit};
 
@@ -77,6 +79,12 @@ impl HttpDoor {
     pub fn beside(mut self, beside: Beside) -> Self {
         self.beside.push(beside);
         self
+    }
+
+    /// The room that all its runs share, for what else the server runs.
+    #[must_use]
+    pub fn room(&self) -> Arc<dyn Room> {
+        Arc::new(self.door.clone())
     }
 
     /// The same door, serving this much by itself.

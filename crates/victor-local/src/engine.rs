@@ -59,8 +59,8 @@ impl Engine {
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn start(installed: &Installed) -> Result<Self, EngineError> {
-        let (path, threads) = (installed.path.clone(), installed.tuning.threads);
-        Self::with(installed, move || Speaker::load(&path, threads))
+        let (path, window, tuning) = (installed.path.clone(), installed.window as usize, installed.tuning);
+        Self::with(installed, move || Speaker::load(&path, window, &tuning))
     }
 
     fn with<A: Answers>(

@@ -1,6 +1,8 @@
 //! GGUF files: typed look-ups in the metadata, and tensors read one by one.
 //! The format: github.com/ggml-org/ggml, `docs/gguf.md`.
 
+mod head;
+
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,13 +37,17 @@ impl Gguf {
         let name = path.display().to_string();
         let wrong = |e: &dyn std::fmt::Display| EngineError::Model(format!("{name}: {e}"));
         let file = File::open(path).map_err(|e| wrong(&e))?;
-        let left = file.metadata().map_err(|e| wrong(&e))?.len().saturating_mul(2);
+        let length = file.metadata().map_err(|e| wrong(&e))?.len();
+        let left = length.saturating_mul(2);
         let mut reader = BufReader::with_capacity(1 << 18, file);
+        let refused = |e: &dyn std::fmt::Display| wrong(&format!("not a readable GGUF file: {e}"));
+        head::check(&mut reader, length).map_err(|e| refused(&e))?;
+        reader.rewind().map_err(|e| wrong(&e))?;
         // It divides by the alignment that the file names, which may be 0.
         let read = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)));
         let content = match read {
             Ok(Ok(content)) => content,
-            Ok(Err(e)) => return Err(wrong(&format!("not a readable GGUF file: {e}"))),
+            Ok(Err(e)) => return Err(refused(&e)),
             Err(_) => return Err(wrong(&"not a readable GGUF file")),
         };
         Ok(Self { content, reader, name, left })
@@ -99,6 +105,19 @@ impl Gguf {
     /// A list of whole numbers.
     pub(crate) fn numbers(&self, key: &str) -> Option<Vec<u64>> {
         self.content.metadata.get(key)?.to_vec().ok()?.iter().map(number).collect()
+    }
+
+    /// A list of floating point or whole numbers.
+    pub(crate) fn reals(&self, key: &str) -> Option<Vec<f32>> {
+        let list = self.content.metadata.get(key)?.to_vec().ok()?;
+        #[expect(clippy::cast_precision_loss, reason = "ranks of tokens are far below 2^24")]
+        let real = |v: &Value| v.to_f32().or_else(|_| v.to_i32().map(|n| n as f32)).ok();
+        list.iter().map(real).collect()
+    }
+
+    /// A list of truth values.
+    pub(crate) fn flags(&self, key: &str) -> Option<Vec<bool>> {
+        self.content.metadata.get(key)?.to_vec().ok()?.iter().map(|v| v.to_bool().ok()).collect()
     }
 
     /// Whether there is a tensor of this name.

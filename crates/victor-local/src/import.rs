@@ -10,9 +10,11 @@ use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor, safetensors};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 use crate::model::encoder::ARCHITECTURE;
+use crate::requantise::go_on;
 use crate::wordpiece::{is_special, written};
 
 /// The vocabulary, one token a line.
@@ -36,10 +38,11 @@ struct Shape {
 }
 
 /// Writes the model whose weights are in `from`, with `vocab.txt` and `config.json` beside it, to `to`, in 16 bits.
+/// Given up between two tensors when `stop` is cancelled.
 ///
 /// # Errors
-/// A file cannot be read or written, or is of another kind.
-pub(crate) fn import(from: &Path, to: &Path) -> Result<(), EngineError> {
+/// A file cannot be read or written, or is of another kind, or it was given up.
+pub(crate) fn import(from: &Path, to: &Path, stop: &CancellationToken) -> Result<(), EngineError> {
     let wrong = |path: &Path, e: &dyn std::fmt::Display| EngineError::Model(format!("{}: {e}", path.display()));
     let beside = |name: &str| {
         let path = from.with_file_name(name);
@@ -51,7 +54,7 @@ pub(crate) fn import(from: &Path, to: &Path) -> Result<(), EngineError> {
         return Err(wrong(from, &format!("models of the kind `{}` cannot be imported", shape.model_type)));
     }
     let weights = safetensors::load(from, &Device::Cpu).map_err(|e| wrong(from, &e))?;
-    let tensors = tensors(&weights, &shape).map_err(|e| wrong(from, &e))?;
+    let tensors = tensors(&weights, &shape, stop).map_err(|e| wrong(from, &e))?;
     let metadata = metadata(&shape, &vocabulary.lines().collect::<Vec<_>>());
     let metadata: Vec<_> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
     let tensors: Vec<_> = tensors.iter().map(|(k, v)| (k.as_str(), v)).collect();
@@ -60,9 +63,14 @@ pub(crate) fn import(from: &Path, to: &Path) -> Result<(), EngineError> {
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|e| wrong(to, &e))
 }
 
-fn tensors(weights: &HashMap<String, Tensor>, shape: &Shape) -> candle_core::Result<Vec<(String, QTensor)>> {
+fn tensors(
+    weights: &HashMap<String, Tensor>,
+    shape: &Shape,
+    stop: &CancellationToken,
+) -> candle_core::Result<Vec<(String, QTensor)>> {
     let mut list = Vec::new();
     let mut add = |to: String, from: &str, dtype| -> candle_core::Result<()> {
+        go_on(stop).map_err(candle_core::Error::wrap)?;
         let tensor =
             weights.get(from).ok_or_else(|| candle_core::Error::msg(format!("the tensor `{from}` is missing")))?;
         list.push((to, QTensor::quantize(tensor, dtype)?));

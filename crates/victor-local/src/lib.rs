@@ -9,8 +9,13 @@ mod error;
 mod gguf;
 mod grammar;
 mod import;
+#[cfg(feature = "llama-cpp")]
+mod llama;
 mod model;
 mod output;
+#[cfg(test)]
+#[path = "../tests/engine/pieces.rs"]
+mod pieces;
 mod prompt;
 mod provider;
 #[cfg(test)]
@@ -19,6 +24,7 @@ mod real;
 mod requantise;
 mod resolver;
 mod sample;
+mod scorer;
 mod shelf;
 mod speaker;
 mod template;
@@ -32,4 +38,4 @@ pub use provider::LocalProvider;
 pub use requantise::{RequantiseError, needs_requantising, requantise};
 pub use resolver::{Installed, Resolver};
 pub use sample::Sampling;
-pub use tuning::Tuning;
+pub use tuning::{EngineKind, Tuning};

@@ -32,7 +32,7 @@ pub(crate) fn prompt(request: &Request, template: &Template, tokenizer: &Tokeniz
     let writer = Writer { template, tokenizer, tools: tools(request) };
     let effort = request.params.thinking.unwrap_or(ThinkingEffort::Off);
     let thinks = template.thinks() && effort != ThinkingEffort::Off;
-    let context = Context {
+    let mut context = Context {
         messages: writer.messages(request),
         tools: (template.knows_tools() && !writer.tools.is_empty()).then(|| writer.tools.clone()),
         add_generation_prompt: true,
@@ -40,9 +40,12 @@ pub(crate) fn prompt(request: &Request, template: &Template, tokenizer: &Tokeniz
         bos_token: &tokenizer.first_text,
         eos_token: &tokenizer.last_text,
     };
-    let text = template.render(&context)?;
+    let text = template.render(&context).or_else(|error| {
+        context.messages = by_turns(std::mem::take(&mut context.messages));
+        template.render(&context).map_err(|_| error)
+    })?;
     let mut tokens: Vec<u32> = tokenizer.first.into_iter().collect();
-    encode(&text, tokenizer, &mut tokens)?;
+    tokens.extend(encode(&text, tokenizer)?);
     if tokens.len() > 1 && tokenizer.first.is_some() && tokens[0] == tokens[1] {
         // The template wrote it too.
         tokens.remove(0);
@@ -109,19 +112,35 @@ impl Writer<'_> {
 
     /// Words in which the names of special tokens are marked.
     fn guarded(&self, text: &str) -> String {
-        let mut text = text.replace([OPEN, CLOSE], "\u{FFFD}");
-        for (id, name) in self.tokenizer.specials() {
-            if markable(name) && text.contains(name) {
-                text = text.replace(name, &format!("{OPEN}{id}{CLOSE}"));
-            }
+        let text = text.replace([OPEN, CLOSE], "\u{FFFD}");
+        let mut guarded = String::with_capacity(text.len());
+        let mut at = 0;
+        for (name, id) in self.tokenizer.specials(&text) {
+            guarded.push_str(&text[at..name.start]);
+            guarded.extend([OPEN.to_string(), id.to_string(), CLOSE.to_string()]);
+            at = name.end;
         }
-        text
+        guarded + &text[at..]
     }
 }
 
-/// Whether a name can be marked: one that is found within marks, or between any two letters, would multiply the text.
-fn markable(name: &str) -> bool {
-    name.chars().any(|c| !c.is_ascii_digit()) && !name.contains([OPEN, CLOSE])
+/// The messages for templates that know user and assistant alone, in turns (Gemma, Mistral): what the system says stands
+/// before the user's first words, and messages that follow one of the same role are a part of it.
+fn by_turns(messages: Vec<Value>) -> Vec<Value> {
+    let mut turns: Vec<Value> = Vec::new();
+    for mut message in messages {
+        if message["role"] == "system" {
+            message["role"] = json!("user");
+        }
+        match (turns.last_mut(), message["content"].as_str()) {
+            (Some(last), Some(more)) if last["role"] == message["role"] && message.get("tool_calls").is_none() => {
+                let text = last["content"].as_str().unwrap_or_default();
+                last["content"] = json!(format!("{text}\n\n{more}"));
+            }
+            _ => turns.push(message),
+        }
+    }
+    turns
 }
 
 /// The tools as the model sees them: in the common form, with short descriptions.
@@ -181,15 +200,19 @@ fn readable(content: &[Block]) -> String {
 }
 
 /// Turns a template's text into tokens; what was marked becomes text again.
-fn encode(text: &str, tokenizer: &Tokenizer, out: &mut Vec<u32>) -> Result<(), EngineError> {
+fn encode(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>, EngineError> {
+    let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPEN) {
-        out.extend(tokenizer.encode(before, Specials::AsTokens)?);
         let (id, after) = after.split_once(CLOSE).unwrap_or((after, ""));
         let name = id.parse().map(|id| tokenizer.name(id)).unwrap_or_default();
-        out.extend(tokenizer.encode(&String::from_utf8_lossy(name), Specials::AsText)?);
+        parts.push((before, Specials::AsTokens));
+        parts.push((std::str::from_utf8(name).unwrap_or_default(), Specials::AsText));
         rest = after;
     }
-    out.extend(tokenizer.encode(rest, Specials::AsTokens)?);
-    Ok(())
+    parts.push((rest, Specials::AsTokens));
+    tokenizer.encode_whole(&parts)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 use crate::gguf::{Gguf, Raw};
@@ -26,14 +27,16 @@ pub fn needs_requantising(file: &Path) -> Result<bool, RequantiseError> {
 }
 
 /// Copies the model in `from` to `to`, with its slow weights in a fast quantisation. Nothing else changes; the same
-/// input gives the same bytes. `to` is written in place: hand in a path beside the final one and rename.
+/// input gives the same bytes. `to` is written in place: hand in a path beside the final one and rename. Given up between
+/// two tensors when `stop` is cancelled.
 ///
 /// # Errors
-/// A file cannot be read or written.
-pub fn requantise(from: &Path, to: &Path) -> Result<(), RequantiseError> {
+/// A file cannot be read or written, or it was given up.
+pub fn requantise(from: &Path, to: &Path, stop: &CancellationToken) -> Result<(), RequantiseError> {
     let mut file = Gguf::open(from)?;
     let names: Vec<String> = file.tensors().iter().map(|(name, _)| (*name).to_owned()).collect();
     let tensors = names.iter().map(|name| {
+        go_on(stop)?;
         let dims = file.tensors().iter().find(|(n, _)| n == name).map(|(_, info)| info.shape.dims().to_vec());
         Ok((name.as_str(), tensor(&file.tensor(name)?, dims.unwrap_or_default())?))
     });
@@ -42,6 +45,7 @@ pub fn requantise(from: &Path, to: &Path) -> Result<(), RequantiseError> {
     metadata.sort_by(|a, b| a.0.cmp(b.0));
     let metadata: Vec<_> = metadata.iter().map(|(k, v)| (*k, v)).collect();
     let tensors: Vec<_> = tensors.iter().map(|(k, v)| (*k, v)).collect();
+    go_on(stop)?;
     let wrong = |e: &dyn std::fmt::Display| RequantiseError(format!("{} cannot be written: {e}", to.display()));
     let mut out = BufWriter::new(File::create(to).map_err(|e| wrong(&e))?);
     gguf_file::write(&mut out, &metadata, &tensors).map_err(|e| wrong(&e))?;
@@ -57,6 +61,17 @@ impl From<EngineError> for RequantiseError {
     fn from(e: EngineError) -> Self {
         Self(e.to_string())
     }
+}
+
+/// Whether the work is still wanted.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn go_on(stop: &CancellationToken) -> Result<(), EngineError> {
+    if stop.is_cancelled() {
+        return Err(EngineError::Model("the conversion was given up".to_owned()));
+    }
+    Ok(())
 }
 
 fn is_slow(dtype: GgmlDType) -> bool {

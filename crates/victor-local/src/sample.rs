@@ -38,6 +38,7 @@ impl Sampling {
             Family::Qwen2 => Self { temperature: 0.7, top_p: 0.8, top_k: 20, repetition_penalty: 1.05, ..all },
             Family::Qwen3 if thinks => Self { temperature: 0.6, top_p: 0.95, top_k: 20, ..all },
             Family::Qwen3 => Self { temperature: 0.7, top_p: 0.8, top_k: 20, ..all },
+            Family::Gemma3 => Self { temperature: 1.0, top_p: 0.95, top_k: 64, ..all },
         }
     }
 

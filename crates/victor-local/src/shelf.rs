@@ -77,6 +77,8 @@ mod tests {
         rope: Rope::Halves,
         rope_base: 1.0,
         rope_dims: 1,
+        rope_scale: 1.0,
+        sliding: None,
     };
 
     /// A conversation of so many tokens, all of them this one.

@@ -11,22 +11,23 @@ use crate::engine::{Job, tell};
 use crate::error::EngineError;
 use crate::gguf::Gguf;
 use crate::grammar::{Rule, Rules};
-use crate::model::Model;
+use crate::model::Config;
 use crate::output::{Output, Turn};
 use crate::prompt;
 use crate::sample::{Sampler, Sampling};
-use crate::shelf::Shelf;
+use crate::scorer::{self, Scorer};
 use crate::template::Template;
 use crate::tokenizer::{Specials, Tokenizer};
+use crate::tuning::Tuning;
 
 /// A loaded model with all that belongs to it.
 pub(crate) struct Speaker {
-    model: Model,
+    scorer: Box<dyn Scorer>,
+    config: Config,
     tokenizer: Arc<Tokenizer>,
     template: Template,
     /// Made with the first request that needs them.
     rules: Option<Rules>,
-    shelf: Shelf,
 }
 
 /// One answer on its way.
@@ -51,20 +52,22 @@ enum Next {
 }
 
 impl Speaker {
-    /// Loads a model's file, to be run by so many threads.
-    pub(crate) fn load(path: &Path, threads: Option<usize>) -> Result<Self, EngineError> {
+    /// Loads a model's file, for prompts and answers of up to `window` tokens.
+    pub(crate) fn load(path: &Path, window: usize, tuning: &Tuning) -> Result<Self, EngineError> {
         let mut file = Gguf::open(path)?;
         let tokenizer = Arc::new(Tokenizer::read(&file)?);
         let template = Template::read(&file)?;
-        let model = Model::read(&mut file, threads)?;
-        Ok(Self { shelf: Shelf::new(model.config()), model, tokenizer, template, rules: None })
+        let mut config = Config::read(&file)?;
+        config.window = config.window.min(window);
+        let scorer = scorer::load(path, &mut file, &config, tuning)?;
+        Ok(Self { scorer, config, tokenizer, template, rules: None })
     }
 
     /// Answers a request, piece by piece.
     pub(crate) fn answer(&mut self, job: &Job) -> Result<(), EngineError> {
         let rule = self.rule(job)?;
         let mut prompt = prompt::prompt(&job.request, &self.template, &self.tokenizer)?;
-        let own = job.sampling.unwrap_or_else(|| Sampling::of(self.model.config().family, prompt.thinks));
+        let own = job.sampling.unwrap_or_else(|| Sampling::of(self.config.family, prompt.thinks));
         let sampling = job.tuning.over(own).under(&job.request.params);
         sampling.check()?;
         let calls = !matches!(rule, Rule::Free);
@@ -73,12 +76,12 @@ impl Speaker {
             prompt.tokens.extend(self.tokenizer.encode(start, Specials::AsTokens)?);
             output.push(start.as_bytes());
         }
-        let window = job.window.min(self.model.config().window);
+        let window = job.window.min(self.config.window);
         if prompt.tokens.len() >= window {
             return Err(EngineError::Context { prompt: prompt.tokens.len(), window });
         }
         let room = window - prompt.tokens.len();
-        let (mut cache, reused) = self.shelf.take(&prompt.tokens);
+        let reused = self.scorer.begin(&prompt.tokens);
         let usage = Usage { input: prompt.tokens.len() as u64, cache_read: reused as u64, ..Usage::default() };
         let mut answer = Answer {
             job,
@@ -94,15 +97,14 @@ impl Speaker {
         let limit = job.max_output.min(room);
         let mut next = prompt.tokens.split_off(reused);
         let stop = loop {
-            let scores = self.model.forward(&next, &mut cache, || !answer.gone())?;
-            let Some(scores) = scores else { break None };
+            let Some(scores) = self.scorer.read(&next, &mut || !answer.gone())? else { break None };
             match answer.step(scores, limit)? {
                 Next::Read(tokens) => next = tokens,
                 Next::End(reason) => break Some(reason),
                 Next::Gone => break None,
             }
         };
-        self.shelf.put(cache);
+        self.scorer.end();
         answer.end(stop);
         Ok(())
     }

@@ -2,9 +2,37 @@
 
 use crate::sample::Sampling;
 
+/// What computes a model's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The engine of this crate.
+    BuiltIn,
+    /// llama.cpp, where the crate was built with its feature `llama-cpp`.
+    LlamaCpp,
+}
+
+impl Default for EngineKind {
+    fn default() -> Self {
+        if Self::LlamaCpp.is_available() { Self::LlamaCpp } else { Self::BuiltIn }
+    }
+}
+
+impl EngineKind {
+    /// Whether it is part of this program.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::BuiltIn => true,
+            Self::LlamaCpp => cfg!(feature = "llama-cpp"),
+        }
+    }
+}
+
 /// Settings of all models; `None` leaves a thing to what suits the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tuning {
+    /// What computes; llama.cpp where this program has it.
+    pub engine: Option<EngineKind>,
     /// [`Sampling::temperature`].
     pub temperature: Option<f32>,
     /// [`Sampling::top_p`].

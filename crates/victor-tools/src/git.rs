@@ -3,6 +3,8 @@
 //! A repository's own configuration is not trusted: nothing that it names is run, and what lies outside of the
 //! workspace is not shown.
 
+mod data;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,7 +113,8 @@ impl Tool for GitShow {
     async fn plan(&self, args: GitShowArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
         check_rev(Some(&args.rev))?;
         let place = inside(cx, Some(&args.path))?;
-        let object = format!("{}:./{}", args.rev, place.relative.as_deref().unwrap_or_default());
+        // The object of a folder is refused: below it files have paths that the rules do not know.
+        let object = format!("{}^{{commit}}:./{}", args.rev, place.relative.as_deref().unwrap_or_default());
         Ok(plan(&place, async move |_, cx| {
             let repository = Repository::open(&cx).await?;
             let content = repository.names(&["cat-file", "blob", &object], &cx).await?;
@@ -267,6 +270,9 @@ async fn diff(
     rules: &PathRules,
     cx: &ToolCx,
 ) -> Result<ToolOutput, ToolError> {
+    if let Some(rev) = &args.rev {
+        repository.check_commits(rev, cx).await?;
+    }
     let mut base = vec!["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
     base.push("--submodule=short");
     base.extend(args.staged.then_some("--cached"));
@@ -330,29 +336,33 @@ impl Repository {
     async fn open(cx: &ToolCx) -> Result<Self, ToolError> {
         let root = cx.workspace.root.clone();
         let mut repository = Self { top: root.clone(), root, off: Vec::new() };
-        let found = repository.names(&["rev-parse", "--show-toplevel", "--absolute-git-dir"], cx).await?;
+        let asked = ["rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir"];
+        let found = repository.names(&asked, cx).await?;
         let mut lines = found.lines();
-        let (Some(top), Some(folder)) = (lines.next(), lines.next()) else {
+        let (Some(top), Some(folder), Some(common)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(ToolError::model("git does not say where the repository lies"));
         };
         repository.top = PathBuf::from(top);
-        repository.check(Path::new(folder), cx).await?;
+        let common = repository.root.join(common);
+        repository.check(Path::new(folder), &common, cx).await?;
         repository.off = repository.programs(cx).await?;
         Ok(repository)
     }
 
     /// A repository may say that its data or its files lie elsewhere. Both have to belong to this workspace, or a
     /// cloned folder could show the files and the history of another one.
-    async fn check(&self, folder: &Path, cx: &ToolCx) -> Result<(), ToolError> {
+    async fn check(&self, folder: &Path, common: &Path, cx: &ToolCx) -> Result<(), ToolError> {
         let related = self.top.starts_with(&self.root) || self.root.starts_with(&self.top);
         let own = folder.starts_with(&self.root) || folder.starts_with(&self.top);
-        if related && (own || self.is_named_by(folder, cx).await) {
-            return Ok(());
-        }
-        Err(ToolError::Denied(format!(
-            "the repository's data is in {}, which does not belong to this workspace",
-            folder.display()
-        )))
+        let stray = match related && (own || self.is_named_by(folder, cx).await) {
+            true => data::stray(folder, common, &[&self.root, &self.top]),
+            false => Some(folder.to_owned()),
+        };
+        stray.map_or(Ok(()), |place| {
+            let place = place.display();
+            let why = format!("the repository's data is in {place}, which does not belong to this workspace");
+            Err(ToolError::Denied(why))
+        })
     }
 
     /// Whether git data elsewhere names this folder as its own: a linked working tree, or a submodule.
@@ -377,6 +387,22 @@ impl Repository {
                 .then(|| [(name.to_owned(), String::new()), (format!("{filter}.required"), "false".to_owned())])
         });
         Ok(off.flatten().collect())
+    }
+
+    /// Takes commits only, and ranges of them: in the objects of folders and files paths are others than in the
+    /// workspace, and rules would not know them.
+    async fn check_commits(&self, rev: &str, cx: &ToolCx) -> Result<(), ToolError> {
+        let objects = self.names(&["rev-parse", rev, "--"], cx).await?;
+        let ids = objects.lines().filter(|line| *line != "--").map(|id| id.trim_start_matches('^'));
+        let commits: Vec<String> = ids.map(|id| format!("{id}^{{commit}}")).collect();
+        let all = ["rev-parse"].into_iter().chain(commits.iter().map(String::as_str)).chain(["--"]);
+        match self.names(&all.collect::<Vec<_>>(), cx).await {
+            Ok(_) => Ok(()),
+            Err(ToolError::Model(_)) => {
+                Err(ToolError::model(format!("`{rev}` names no commit, but a folder or a file of the repository")))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     fn hides(&self, tool: &str, rules: &PathRules, path: &str) -> bool {

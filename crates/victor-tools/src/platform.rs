@@ -86,6 +86,11 @@ impl Group {
         i32::try_from(child.id()).ok().and_then(Pid::from_raw).map(Self)
     }
 
+    /// The number that names it.
+    pub(crate) fn id(self) -> i32 {
+        self.0.as_raw_nonzero().get()
+    }
+
     /// Asks every member to end.
     pub(crate) fn terminate(self) {
         // The only failure is that nobody is left.

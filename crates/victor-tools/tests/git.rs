@@ -5,10 +5,15 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::json;
 use support::Bench;
 use victor_core::permission::RuleEffect;
+use victor_core::resource::{Body, ResourceSource as _, SourceError};
+use victor_core::runtime::Runtime;
+use victor_core::testing::TestClock;
+use victor_tools::GitResources;
 
 fn git(folder: &Path, args: &[&str]) {
     let mut command = Command::new("git");
@@ -16,6 +21,25 @@ fn git(folder: &Path, args: &[&str]) {
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").args(args).current_dir(folder);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What an object of the repository is called.
+fn object(folder: &Path, name: &str) -> String {
+    let output = Command::new("git").args(["rev-parse", name]).current_dir(folder).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A file at a revision, as a resource.
+async fn at_revision(b: &Bench, rev: &str, path: &str) -> Result<String, SourceError> {
+    let source = Arc::new(GitResources::default());
+    let builder = Runtime::builder().clock(TestClock::default()).workspace((*b.bench.workspace).clone());
+    let runtime = builder.rules(b.bench.rules.clone()).resources(source.clone()).build().unwrap();
+    source.attach(&runtime);
+    let contents = source.read(&format!("git://file/{rev}/{path}")).await?;
+    match &contents[0].body {
+        Body::Text(text) => Ok(text.clone()),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn repository() -> Bench {
@@ -79,6 +103,32 @@ async fn rules_keep_files_out() {
     assert!(b.fails("git_diff", json!({"path": "secret/key"})).await.starts_with("denied"));
 }
 
+/// Below a folder's own object its files have other paths: rules would not know them.
+#[tokio::test]
+async fn objects_of_folders_and_files_are_no_revisions() {
+    let b = repository().rule(RuleEffect::Deny, "read(secret/**)");
+    git(&b.root, &["tag", "folder", "HEAD:secret"]);
+    git(&b.root, &["tag", "-am", "v1", "v1"]);
+    let (root, folder) = (object(&b.root, "HEAD^{tree}"), object(&b.root, "HEAD:secret"));
+    for rev in [folder.as_str(), "folder", &folder[..12]] {
+        let read = at_revision(&b, rev, "key").await;
+        assert!(read.is_err(), "{rev}: {read:?}");
+    }
+    let files = format!("{}..{}", object(&b.root, "HEAD:secret/key"), object(&b.root, "HEAD:a.txt"));
+    let folders = format!("{root}..{folder}");
+    for rev in [folder.as_str(), "folder", &files, &folders, "HEAD..folder", "folder...HEAD"] {
+        let wrong = b.try_call("git_diff", json!({ "rev": rev })).await.map(|output| support::text(&output));
+        assert!(wrong.as_ref().is_err_and(|e| e.to_string().contains("commit")), "{rev}: {wrong:?}");
+    }
+    assert_eq!(at_revision(&b, "v1", "a.txt").await.unwrap(), "one\n");
+    assert!(matches!(at_revision(&b, "v1", "secret/key").await, Err(SourceError::Denied(_))));
+    b.file("a.txt", "two\n");
+    git(&b.root, &["commit", "-qam", "Second"]);
+    for rev in ["v1", "v1..HEAD", "v1...HEAD", "HEAD^!", "HEAD~1..", "@{0}~1"] {
+        assert!(b.call("git_diff", json!({ "rev": rev })).await.contains("+two"), "{rev}");
+    }
+}
+
 /// Whatever a repository's configuration names, it is not run.
 #[tokio::test]
 async fn a_hostile_repository_runs_nothing() {
@@ -139,6 +189,39 @@ async fn a_repository_does_not_show_another_one() {
     git(&b.root, &["config", "core.worktree", b.outside.to_str().unwrap()]);
     let wrong = b.fails("git_status", json!({})).await;
     assert!(wrong.contains("does not belong"), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_repository_borrows_no_history_from_another_one() {
+    let other = Bench::new();
+    git(&other.outside, &["init", "-q"]);
+    std::fs::write(other.outside.join("private"), "hunter2\n").unwrap();
+    git(&other.outside, &["add", "."]);
+    git(&other.outside, &["commit", "-qm", "hunter2"]);
+    let data = other.outside.join(".git");
+    let lends: [&dyn Fn(&Bench); 4] = [
+        &|b| drop(b.file(".git/commondir", format!("{}\n", data.display()))),
+        &|b| drop(b.file(".git/objects/info/alternates", format!("{}\n", data.join("objects").display()))),
+        &|b| {
+            std::fs::remove_dir_all(b.root.join(".git/objects")).unwrap();
+            std::os::unix::fs::symlink(data.join("objects"), b.root.join(".git/objects")).unwrap();
+        },
+        &|b| {
+            b.file("own/info/alternates", format!("{}\n", data.join("objects").display()));
+            b.file(".git/objects/info/alternates", "../../own\n");
+        },
+    ];
+    for (which, lend) in lends.iter().enumerate() {
+        let b = repository();
+        lend(&b);
+        for tool in ["git_status", "git_diff", "git_log"] {
+            let wrong = b.fails(tool, json!({})).await;
+            assert!(wrong.contains("does not belong to this workspace"), "{which} {tool}: {wrong}");
+        }
+    }
+    let b = repository();
+    b.file(".git/objects/info/alternates", "# nothing\n../../elsewhere\n");
+    assert!(b.call("git_log", json!({})).await.contains("First"));
 }
 
 #[tokio::test]

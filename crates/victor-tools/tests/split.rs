@@ -78,6 +78,15 @@ use victor_tools::split_command;
 #[case("time rm x", &["time rm x", "rm x"])]
 #[case("command rm x", &["command rm x", "rm x"])]
 #[case("> empty", &["> empty"])]
+#[case("for i in 1 2 3; do echo $((i * 2)); done", &["echo $((i * 2))"])]
+#[case("for f in *.txt; do mv \"$f\" \"${f:0:3}\"; done", &["mv \"$f\" \"${f:0:3}\""])]
+#[case("[[ $# -eq 0 ]] && ls", &["ls"])]
+#[case("echo $((N + 1)) ${N:2}", &["echo $((N + 1)) ${N:2}"])]
+#[case("echo ${a[@]} ${a[0]} ${!a[*]}", &["echo ${a[@]} ${a[0]} ${!a[*]}"])]
+#[case("printf '[%s]' \"$x\"", &["printf '[%s]' \"$x\""])]
+#[case("/usr/../bin//rm x", &["/usr/../bin//rm x", "rm x"])]
+#[case("../../../bin/rm x", &["../../../bin/rm x", "rm x"])]
+#[case("taskset 1 rm x", &["taskset 1 rm x", "rm x"])]
 fn is_split(#[case] line: &str, #[case] commands: &[&str]) {
     let split = split_command(line);
     assert_eq!(split.unsplit, None, "{split:?}");
@@ -211,6 +220,42 @@ fn nothing_hides_a_command(
         "echo \"\\\\`rm x`\"",
         "echo ${y@P}",
         "test -v 'a[$(rm x)]'",
+        "echo \"${y:-'$(rm x)'}\"",
+        "echo \"${y:='`rm x`'}\"",
+        "echo \"${@:-'$(rm x)'}\"",
+        "cat <<E\n${y:-'$(rm x)'}\nE",
+        "echo ${a['$(rm x)']}",
+        "echo \"$(( '$(rm x)' ))\"",
+        "echo \"$[ '$(rm x)' ]\"",
+        "echo a\\\n#y; rm x",
+        "echo \"$\\\n(rm x)\"",
+        "r\\\nm x",
+        "printf -v \"a[\\$(rm x)]\" y",
+        "printf -v a[\\$\\(rm\\ x\\)] y",
+        "printf -v 'a[$'\"(rm x)]\" y",
+        "printf -v\"a[\\$(rm x)]\" y",
+        "command printf -v \"a[\\$(rm x)]\" y",
+        "builtin read \"a[\\$(rm x)]\" < y",
+        "test -v \"a[\\$(rm x)]\"",
+        "[ -v \"a[\\$(rm x)]\" ]",
+        "[[ -v \"a[\\$(rm x)]\" ]]",
+        "[[ \"a[\\$(rm x)]\" -eq 1 ]]",
+        "declare -i \"y=a[\\$(rm x)]\"",
+        "declare \"a[\\$(rm x)]=1\"",
+        "let \"a[\\$(rm x)]=1\"",
+        "unset \"a[\\$(rm x)]\"",
+        "for y in 'a['; do for z in '$(rm x)]'; do echo $(($y$z)); done; done",
+        "for y in $(printf 'a[\\044(rm x)]'); do echo $((y)); done",
+        "for y in *; do echo $((y)); done",
+        "TZ='$(rm x)'; echo $((a[$TZ]))",
+        "printf -v y %s 'a['; printf -v z %s '$(rm x)]'; echo $(($y$z))",
+        "echo ${y:='a['}${z:='$(rm x)]'} $(($y$z))",
+        "while read y; do echo $((y)); done < z",
+        "while read y; do [[ $y -gt 1 ]]; done < z",
+        "while read y; do echo ${!y}; done < z",
+        "while read y; do echo ${z:y}; done < z",
+        "set -- 'a[' '$(rm x)]'; echo $(($1$2))",
+        "echo $(( $(printf 'a[\\044(rm x)]') ))",
         "echo \"$((`rm x`))\""
     )]
     line: &str,

@@ -11,7 +11,7 @@ use victor_core::agent::{RunScope, ScopeOptions, Unanswered};
 use victor_core::error::ConfigurationError;
 use victor_core::event::EventKind;
 use victor_core::id::RunId;
-use victor_core::journal::{Journal, JournalFilter, NewJournal};
+use victor_core::journal::{Journal, JournalClaim, JournalFilter, NewJournal};
 use victor_core::permission::DenyAll;
 use victor_core::question::{AskLater, Nobody};
 use victor_core::runtime::Runtime;
@@ -84,8 +84,24 @@ impl Workflows {
         input: impl Serialize,
         options: RunOptions,
     ) -> Result<WorkflowRun, WorkflowError> {
-        let launch = self.prepared(workflow, input, options)?;
+        let settings = Settings::of(&self.runtime, &options);
+        let launch = self.prepared(workflow, input, options, settings)?;
         self.launch(launch).await
+    }
+
+    /// As [`start`](Self::start), in a journal that was begun and has nothing in it.
+    pub(crate) async fn start_claimed(
+        &self,
+        workflow: &Workflow,
+        input: impl Serialize,
+        options: RunOptions,
+        claim: Box<dyn JournalClaim>,
+    ) -> Result<WorkflowRun, WorkflowError> {
+        let settings = Settings::of(&self.runtime, &options);
+        let launch = self.prepared(workflow, input, options, settings)?;
+        let (journal, clock) = (Arc::clone(self.runtime.journal()), Arc::clone(self.runtime.clock()));
+        let writer = Writer::new(journal, claim, clock, launch.begun.clone(), 0);
+        self.go(launch, Some(writer), 0).await
     }
 
     /// A run that can begin: its input is checked, and its machine made.
@@ -94,11 +110,12 @@ impl Workflows {
         workflow: &'a Workflow,
         input: impl Serialize,
         options: RunOptions,
+        settings: Settings,
     ) -> Result<Launch<'a>, WorkflowError> {
         let input = workflow.prepare(json(serde_json::to_value(input))?)?;
         check_size(workflow, &input)?;
         check_names(workflow, options.pause_before.iter().chain(&options.pause_after))?;
-        let begun = begun(workflow, input, &options);
+        let begun = begun(workflow, input, &options, settings);
         let id = options.id.unwrap_or_else(|| RunId(self.runtime.clock().uuid()));
         let now = self.runtime.clock().now();
         let machine = Machine::begin(id, workflow, &begun, now);
@@ -165,14 +182,14 @@ impl Workflows {
             return Err(WorkflowError::ShuttingDown);
         }
         let (id, options, settings) = (launch.id, &launch.options, launch.begun.settings.clone());
-        let max_time = settings.budget.over(&self.runtime.defaults().budget).max_time;
-        let time = WorkTime::new(Arc::clone(self.runtime.clock()), max_time, launch.worked);
+        let time = WorkTime::new(Arc::clone(self.runtime.clock()), settings.budget.max_time, launch.worked);
         let approver = match (&options.approver, settings.leave) {
             (Some(approver), _) => Arc::clone(approver),
             (None, Leave::Later) => Arc::new(AskLater),
             (None, Leave::Never) => Arc::new(DenyAll),
             (None, Leave::Now) => Arc::clone(self.runtime.approver()),
         };
+        let name = Arc::clone(&launch.workflow.0.name);
         let scope_options = ScopeOptions {
             run: Some(id),
             mode: settings.mode,
@@ -184,7 +201,7 @@ impl Workflows {
             spent: launch.spent,
             next_event,
             owner: options.owner.clone(),
-            within: Some(Arc::clone(&launch.workflow.0.name)),
+            within: settings.within.iter().map(|name| Arc::from(&**name)).chain([name]).collect(),
         };
         let (scope, events, end) = RunScope::open(&self.runtime, scope_options).await;
         // What is not kept cannot wait.
@@ -267,7 +284,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) worked: Duration,
 }
 
-fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
+fn begun(workflow: &Workflow, input: Update, options: &RunOptions, settings: Settings) -> Begun {
     Begun {
         workflow: workflow.name().to_owned(),
         hash: workflow.hash().to_owned(),
@@ -275,15 +292,7 @@ fn begun(workflow: &Workflow, input: Update, options: &RunOptions) -> Begun {
         input,
         pause_before: options.pause_before.clone(),
         pause_after: options.pause_after.clone(),
-        settings: Settings {
-            mode: options.mode,
-            sandbox: options.sandbox,
-            dry_run: options.dry_run,
-            budget: options.budget,
-            tools: options.tools.clone(),
-            session: options.session.clone(),
-            leave: options.leave,
-        },
+        settings,
         keeper: options.keeper,
         file: options.file.clone(),
         from: None,

@@ -19,6 +19,7 @@ mod leave;
 pub mod library;
 mod live;
 pub mod machine;
+mod narrow;
 pub mod node;
 pub mod options;
 pub mod record;

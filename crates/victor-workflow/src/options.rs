@@ -65,7 +65,8 @@ pub enum Leave {
     Never,
 }
 
-/// How a run is begun or continued. What is `None` follows the runtime.
+/// How a run is begun or continued. What is `None` follows the runtime. What a run may do (mode, sandbox, dry run,
+/// budget, tools) is kept in its journal: where it is continued, this can only narrow it.
 #[derive(Clone, Default)]
 pub struct RunOptions {
     /// Its id, where the caller has one already.

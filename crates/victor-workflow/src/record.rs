@@ -140,7 +140,7 @@ pub struct Begun {
     pub from: Option<(RunId, u64)>,
 }
 
-/// What a run may do, as it was begun: a resumed run may do no more.
+/// What a run may do, defaults of the runtime among it: a resumed run may do no more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -162,6 +162,9 @@ pub struct Settings {
     pub session: Option<SessionId>,
     /// What becomes of calls that need leave where no approver is named.
     pub leave: Leave,
+    /// The workflows that it was begun inside of, from the outside in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<String>,
 }
 
 /// What follows a failure.

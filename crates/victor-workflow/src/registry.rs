@@ -84,6 +84,15 @@ pub trait WorkflowSource: Send + Sync + 'static {
         false
     }
 
+    /// As [`find`](Self::find), without what comes from a folder that the user does not trust: neither the workflow, nor
+    /// those that it includes, nor one that takes another's name.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    fn find_trusted(&self, name: &str) -> Result<Option<Registered>, WorkflowError> {
+        if self.has_untrusted() { Ok(None) } else { self.find(name) }
+    }
+
     /// Whether it offers any but those that Victor brings along. Asked before every run, so it should be quick.
     fn has_own(&self) -> bool {
         true
@@ -140,6 +149,27 @@ impl WorkflowRegistry {
             let names = listing.workflows.iter().map(|r| r.workflow.name());
             ConfigurationError::unknown("workflow", "WORKFLOW_NOT_FOUND", name, names).into()
         })
+    }
+
+    /// As [`get`](Self::get), for what runs without anybody there to look at it: nothing of a folder that the user does
+    /// not trust.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); the workflow of this name is of such a folder, code `PERMISSION_DENIED`.
+    pub fn get_trusted(&self, name: &str) -> Result<Registered, WorkflowError> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key(name)).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        if let Some(found) = self.source.as_ref().map_or(Ok(None), |source| source.find_trusted(name))? {
+            return Ok(found);
+        }
+        let Registered { source, .. } = self.get(name)?;
+        let text = format!(
+            "workflow `{name}` is one of this folder's ({source}), which are not trusted as they are now, and so no schedule \
+             runs it: look at them, then `victor workspace trust`, or `--trust` for as long as a server runs"
+        );
+        Err(ConfigurationError::with_code("PERMISSION_DENIED", text).into())
     }
 
     /// The workflow of a file; the file's only one where no name is given.

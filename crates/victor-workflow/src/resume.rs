@@ -19,8 +19,9 @@ use crate::human;
 use crate::live::LiveRun;
 use crate::machine::{Machine, Noted};
 use crate::options::{Changed, Checkpoint, RunOptions};
-use crate::record::{Begun, Entry, Record};
+use crate::record::{Begun, Entry, Record, Settings};
 use crate::run::WorkflowRun;
+use crate::schedule::OWNER;
 use crate::summary::RunSummary;
 use crate::workflow::Workflow;
 use crate::writer::Writer;
@@ -38,7 +39,8 @@ pub enum Resumed {
 
 impl Workflows {
     /// Continues a run by the workflow that is registered under its name: one that waits, with the answers to its
-    /// questions (by their ids); one that was paused; one whose process is gone.
+    /// questions (by their ids); one that was paused; one whose process is gone. What it may do is what both its journal
+    /// and `options` with the runtime's defaults allow, from now on; a run that works in this process goes on as it is.
     ///
     /// # Errors
     /// There is no such run or workflow; the run has ended or is driven elsewhere; an answer does not fit; the
@@ -85,11 +87,16 @@ impl Workflows {
             let text = format!("run {id} has ended as {}; begin another one", info.status.name());
             return Err(WorkflowError::State(text));
         }
-        let (mut machine, begun) = self.read_back(workflow, &info, options.changed).await?;
+        let (mut machine, mut begun) = self.read_back(workflow, &info, options.changed).await?;
+        let is_narrowed = self.narrow(&mut begun, &options).await;
+        let clock = Arc::clone(self.runtime.clock());
+        let mut writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
+        if is_narrowed {
+            // Whoever goes on with it after this process has to know.
+            writer.push_snapshot(&machine)?;
+        }
         machine.restart();
         let noted = self.continue_with(&mut machine, answers, info.status)?;
-        let clock = Arc::clone(self.runtime.clock());
-        let writer = Writer::new(journal, claim, clock, begun.clone(), info.snapshot);
         let summary = RunSummary::read(&info);
         let (spent, next_event) = (summary.spent, summary.next_event);
         let worked = Duration::from_millis(summary.worked_ms);
@@ -98,8 +105,20 @@ impl Workflows {
         self.go(launch, Some(writer), next_event).await.map(Resumed::Run)
     }
 
-    /// The workflow that a run began with, as it is now.
+    /// Holds a run to what is narrower: what it was told before, or what it is told now. Tells whether that is new.
+    async fn narrow(&self, begun: &mut Begun, options: &RunOptions) -> bool {
+        let now = Settings::of(&self.runtime, options);
+        let narrowed = begun.settings.clone().narrowed(&self.runtime, &now).await;
+        let is_new = narrowed != begun.settings;
+        begun.settings = narrowed;
+        is_new
+    }
+
+    /// The workflow that a run began with, as it is now. Where a schedule began the run, one that a schedule may run.
     fn workflow_of(&self, info: &JournalInfo) -> Result<Workflow, WorkflowError> {
+        if info.owner.starts_with(OWNER) {
+            return Ok(self.registry.get_trusted(&info.name)?.workflow);
+        }
         let file = RunSummary::read(info).file;
         Ok(self.registry.again(&info.name, file.as_deref())?.workflow)
     }
@@ -247,6 +266,7 @@ impl Workflows {
         let (mut machine, mut begun) = Machine::replay(new, workflow, entries)?;
         check_hash(workflow, &begun, id, options.changed)?;
         begun.from = Some((id, seq));
+        self.narrow(&mut begun, &options).await;
         machine.restart();
         let spent = victor_core::usage::Spent::default();
         let at = self.runtime.clock().now();

@@ -78,10 +78,16 @@ impl WorkflowRun {
 
     /// Lets the run go on by itself; a shutdown of the runtime waits for it. Its status says how it stands.
     pub fn detach(self) {
+        self.detach_with(());
+    }
+
+    /// As [`detach`](Self::detach), and has something held until this part of the run ends.
+    pub(crate) fn detach_with(self, held: impl Send + 'static) {
         let runtime = self.runtime.clone();
         runtime.spawn(async move {
             // How it ended stands in the journal.
             let _ = self.outcome().await;
+            drop(held);
         });
     }
 }

@@ -13,6 +13,7 @@ use victor_core::question::{Interviewer, Question, Reply};
 use crate::engine::Workflows;
 use crate::error::WorkflowError;
 use crate::options::{RunOptions, WorkflowOutcome};
+use crate::record::Settings;
 use crate::work_time::WorkTime;
 use crate::workflow::Workflow;
 
@@ -22,7 +23,8 @@ const DEEPEST: usize = 4;
 impl Workflows {
     /// Runs a workflow as a part of the run `scope`, to its end: mode, tools, sandbox, dry run, budget and cancellation
     /// are that run's; what its people are asked goes to whoever is asked about that run's calls, and to the fallback
-    /// where that is nobody. Events have `name` at the end of the run's path. It has a journal of its own; a node whose
+    /// where that is nobody. Events have `name` at the end of the run's path. It has a journal of its own, from which it can be taken
+    /// up by itself with what was left of the budget when it began; a node whose
     /// call is answered later is denied that call, since the run around it cannot wait.
     ///
     /// # Errors
@@ -37,20 +39,28 @@ impl Workflows {
     ) -> Result<WorkflowOutcome, WorkflowError> {
         check_depth(scope, workflow)?;
         let path = vec![name.to_owned()];
+        let around = scope.within().iter().map(ToString::to_string).collect();
         let within = Some(Arc::clone(&workflow.0.name));
         let part = scope.part_of(PartOptions { path, cancel, within, ..PartOptions::default() });
-        let tools = part.tool_set().tools().iter().map(|t| globset::escape(&t.spec().name)).collect();
-        let options = RunOptions {
+        // Kept for when it goes on by itself: no more than here.
+        let all = self.runtime.tool_set().await;
+        let names = all.tools().iter().map(|t| t.spec().name.as_str()).filter(|name| part.may_hand_on(name));
+        let tools = names.map(globset::escape).collect();
+        let settings = Settings {
             mode: Some(part.mode()),
             sandbox: Some(part.sandbox()),
             dry_run: part.dry_run(),
-            budget: part.budget(),
+            budget: part.left(),
             tools: Some(tools),
+            within: around,
+            ..Settings::default()
+        };
+        let options = RunOptions {
             owner: Some(part.owner().to_owned()),
             interviewer: Some(Arc::new(Around(part.clone()))),
             ..RunOptions::default()
         };
-        let launch = self.prepared(workflow, input, options)?;
+        let launch = self.prepared(workflow, input, options, settings)?;
         let writer = self.new_journal(&launch).await?;
         // The run around has an eye on the time.
         let time = WorkTime::new(Arc::clone(self.runtime.clock()), None, Duration::ZERO);

@@ -82,7 +82,7 @@ pub async fn check(options: Options, online: Online) -> Vec<Check> {
     };
     checks.push(folder("home", home.root()));
     match Setup::load(options) {
-        Err(e) => checks.push(Check::fail("configuration", e.message, "correct it in that place")),
+        Err(e) => checks.push(Check::fail("configuration", e.message.replace('\n', "; "), "correct it in that place")),
         Ok(setup) => {
             checks.push(configuration(&setup.settings, &home));
             checks.push(trust(&setup));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use victor_core::error::ConfigurationError;
 use victor_core::hook::{BeforeTool, Hook, PlannedCall};
-use victor_core::permission::{Rule, RuleEffect};
+use victor_core::permission::{Access, PermissionKey, Rule, RuleEffect};
+use victor_core::sandbox::Workspace;
 use victor_core::tool::Effects;
 
 use crate::env::Env;
@@ -44,13 +45,12 @@ pub(crate) fn reach(env: &Env) -> Result<Reach, ConfigurationError> {
 /// # Errors
 /// One of them is no folder.
 pub(crate) fn allowed(env: &Env) -> Result<Vec<PathBuf>, ConfigurationError> {
-    let paths = listed(env, ALLOWED);
     let real = |path: PathBuf| match path.canonicalize() {
         Ok(real) if real.is_dir() => Ok(real),
         Ok(_) => Err(fault(&path, "it is not a folder")),
         Err(e) => Err(fault(&path, &e.to_string())),
     };
-    paths.into_iter().map(real).collect()
+    listed(env, ALLOWED).map(|path| real(env.current_dir().join(path))).collect()
 }
 
 /// Whether all these folders lie in those of `VICTOR_ALLOWED_PATHS`.
@@ -83,33 +83,66 @@ fn fault(path: &Path, why: &str) -> ConfigurationError {
 /// One of them is no glob.
 pub(crate) fn denied(env: &Env) -> Result<Vec<Rule>, ConfigurationError> {
     let mut rules = Vec::new();
-    for path in listed(env, DENIED) {
-        let mut patterns = vec![path.display().to_string()];
-        // Rules see where a path leads.
-        patterns.extend(path.canonicalize().ok().filter(|real| *real != path).map(|real| real.display().to_string()));
-        for pattern in patterns {
-            for access in ["read", "write"] {
-                let rule = Rule::parse(RuleEffect::Deny, &format!("{access}({pattern})"), DENIED);
-                rules.push(rule.map_err(|e| ConfigurationError::new(format!("environment variable {DENIED}: {e}")))?);
-            }
+    for pattern in listed(env, DENIED).flat_map(|path| patterns(env, &path)) {
+        for access in ["read", "write"] {
+            let rule = Rule::parse(RuleEffect::Deny, &format!("{access}({})", pattern.display()), DENIED);
+            rules.push(rule.map_err(|e| ConfigurationError::new(format!("environment variable {DENIED}: {e}")))?);
         }
     }
     Ok(rules)
 }
 
-/// The paths of a variable; `~` is the user's home, and relative ones start from the current folder.
-fn listed(env: &Env, name: &str) -> Vec<PathBuf> {
+/// What a path to be denied stands for: itself and where it leads, as rules see that. A relative one means what is so
+/// called wherever it is, in every folder that is open, and what lies there from the current one.
+fn patterns(env: &Env, path: &Path) -> Vec<PathBuf> {
+    let full = env.current_dir().join(path);
+    let real = full.canonicalize().ok().filter(|real| *real != full);
+    let anywhere = path.is_relative().then(|| Path::new("**").join(path.strip_prefix(".").unwrap_or(path)));
+    anywhere.into_iter().chain(real).chain([full]).collect()
+}
+
+/// The paths of a variable; `~` is the user's home.
+fn listed(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> {
     let home = env.path("HOME");
-    let full = |path: PathBuf| match (path.strip_prefix("~"), &home) {
-        (Ok(below), Some(home)) => home.join(below),
-        // A glob of names alone, such as `*.pem`, means them wherever they are.
-        _ if name == DENIED && path.components().count() == 1 && path.to_string_lossy().contains('*') => {
-            Path::new("**").join(path)
-        }
-        _ => env.current_dir().join(path),
-    };
     let value = env.var(name).unwrap_or_default();
-    std::env::split_paths(value).filter(|p| !p.as_os_str().is_empty()).map(full).collect()
+    let paths: Vec<PathBuf> = std::env::split_paths(value).filter(|p| !p.as_os_str().is_empty()).collect();
+    paths.into_iter().map(move |path| match (path.strip_prefix("~"), &home) {
+        (Ok(below), Some(home)) => home.join(below),
+        _ => path,
+    })
+}
+
+/// Denies paths outside of the folders of `VICTOR_ALLOWED_PATHS`, whatever rules open.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    open: Vec<PathBuf>,
+    readable: Vec<PathBuf>,
+}
+
+impl Fence {
+    /// The fence around those folders, and what Victor itself keeps for the agent to read; `None` without such a limit.
+    ///
+    /// # Errors
+    /// One of them is no folder.
+    pub(crate) fn new(env: &Env, workspace: &Workspace) -> Result<Option<Self>, ConfigurationError> {
+        let open = allowed(env)?;
+        Ok((!open.is_empty()).then(|| Self { open, readable: workspace.readable.clone() }))
+    }
+
+    fn denies(&self, key: &PermissionKey) -> Option<String> {
+        let PermissionKey::Path { access, absolute, .. } = key else { return None };
+        let path = Path::new(absolute);
+        let readable = self.readable.iter().filter(|_| *access == Access::Read);
+        let inside = self.open.iter().chain(readable).any(|folder| path.starts_with(folder));
+        (!inside).then(|| format!("`{absolute}` is in none of the folders of {ALLOWED}"))
+    }
+}
+
+#[async_trait]
+impl Hook for Fence {
+    async fn before_tool(&self, call: PlannedCall<'_>) -> BeforeTool {
+        call.keys.iter().find_map(|key| self.denies(key)).map_or(BeforeTool::Continue, BeforeTool::Deny)
+    }
 }
 
 /// Denies whatever could speak to other machines.

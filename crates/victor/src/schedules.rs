@@ -47,9 +47,7 @@ impl Setup {
 
     fn schedule(&self, name: &str, settings: &ScheduleSettings) -> Result<Schedule, ConfigurationError> {
         let key = format!("schedules.{name}");
-        let written = &settings.input;
         let settings: ScheduleSettings = config::expand::part(settings, &key, self.env())?;
-        let environment = settings.input != *written;
         let missing = |what: &str| ConfigurationError::new(format!("{key} has no `{what}`"));
         let zone = settings.timezone.as_deref().unwrap_or(config::ZONE);
         Ok(Schedule {
@@ -57,7 +55,6 @@ impl Setup {
             cron: Cron::parse(&settings.cron.ok_or_else(|| missing("cron"))?, zone)?,
             workflow: settings.workflow.ok_or_else(|| missing("workflow"))?,
             input: settings.input.into_iter().collect(),
-            environment,
             missed: settings.missed.unwrap_or_default(),
             overlap: settings.overlap.unwrap_or_default(),
             enabled: settings.enabled.unwrap_or(true),

@@ -22,10 +22,10 @@ use victor_workflow::workflow_tool::WorkflowTools;
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Project, Settings, Sync};
 use crate::env::Env;
-use crate::guard::HomeGuard;
+use crate::guard::{self, HomeGuard};
 use crate::instructions::{Instructions, Surroundings};
 use crate::keys::Keys;
-use crate::limits::{self, Airgap, Reach};
+use crate::limits::{self, Airgap, Fence, Reach};
 use crate::mcp;
 use crate::nowhere::Unplaced;
 use crate::outputs::Outputs;
@@ -268,6 +268,7 @@ impl Setup {
         };
         let folder = outputs.folder().to_owned();
         let workspace = workspace::workspace(&self.place.root, &self.options.add_dirs, env, folder, &self.place.home)?;
+        let fence = Fence::new(env, &workspace)?;
         let (instructions, notices) = self.instructions()?;
         for notice in notices {
             tracing::warn!("{notice}");
@@ -285,7 +286,7 @@ impl Setup {
             .resources(Arc::clone(&git) as _)
             .prompts(Arc::new(Prompts::new(&self.place, Arc::clone(&files))))
             .workspace(workspace)
-            .rules(Rules::new(self.settings.rules.clone()))
+            .rules(Rules::new(self.settings.rules.clone()).with_secrets(guard::secrets(&self.place.home)?))
             .hook(Arc::new(HomeGuard::new(&self.place.home)))
             .defaults(self.defaults())
             .profiles(self.settings.config.profiles.clone())
@@ -303,6 +304,9 @@ impl Setup {
         #[cfg(feature = "local")]
         {
             builder = builder.embedder(crate::local::embedder(self.weights(), ""));
+        }
+        if let Some(fence) = fence {
+            builder = builder.hook(Arc::new(fence));
         }
         if self.reach == Reach::Machine {
             builder = builder.hook(Arc::new(Airgap));

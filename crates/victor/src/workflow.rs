@@ -16,7 +16,9 @@ pub use victor_workflow::registry::{About, Listing, Reach, Registered, WorkflowR
 pub use victor_workflow::resume::Resumed;
 pub use victor_workflow::route::{Join, Route};
 pub use victor_workflow::run::WorkflowRun;
-pub use victor_workflow::schedule::{Came, Cron, Missed, Overlap, Schedule, ScheduleState, Scheduler, Schedules};
+pub use victor_workflow::schedule::{
+    Came, Cron, Missed, Overlap, Place, Room, Schedule, ScheduleState, Scheduler, Schedules,
+};
 pub use victor_workflow::workflow::Workflow;
 pub use victor_workflow::workflow_tool::{RUN_WORKFLOW, WorkflowTools};
 pub use victor_workflow::yaml;

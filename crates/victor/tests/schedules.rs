@@ -92,19 +92,39 @@ async fn a_workflow_that_is_not_there_and_a_wrong_input_are_told_with_their_plac
 }
 
 #[tokio::test]
-async fn values_of_the_environment_go_to_no_workflow_of_a_folder_that_is_not_trusted() {
+async fn no_schedule_runs_a_workflow_of_a_folder_that_is_not_trusted() {
     let text = format!("{NIGHTLY}    input: {{key: \"${{SECRET}}\"}}\n");
     let (folder, trusted) = world(&text, "", &[("SECRET", "s3cret")]);
-    fs::create_dir_all(folder.path().join("project/.victor/workflows")).unwrap();
-    let flow = "workflows: {tidy: {nodes: [{id: a, type: passthrough}]}}";
-    fs::write(folder.path().join("project/.victor/workflows/tidy.yaml"), flow).unwrap();
-    let problems = |options: Options| {
-        let setup = Setup::load(options).unwrap();
-        setup.scheduler(&setup.runtime().unwrap()).unwrap().problems()
+    let put = |place: &str, nodes: &str| {
+        let path = folder.path().join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("workflows: {{{nodes}}}")).unwrap();
     };
-    let plain = Options { trust: Trust::Saved, ..trusted.clone() };
-    let told = problems(plain);
-    assert!(told.len() == 1 && told[0].contains("victor workspace trust"), "{told:?}");
-    let told = problems(trusted);
-    assert!(told.is_empty(), "{told:?}");
+    let scheduler = |options: &Options| {
+        let setup = Setup::load(options.clone()).unwrap();
+        setup.scheduler(&setup.runtime().unwrap()).unwrap()
+    };
+    let untrusted = Options { trust: Trust::Saved, ..trusted.clone() };
+    put("project/.victor/workflows/tidy.yaml", "tidy: {nodes: [{id: a, type: passthrough}]}");
+    let told = scheduler(&untrusted).problems();
+    assert_eq!(told.len(), 1, "{told:?}");
+    for says in
+        ["config.yaml:4: schedules.nightly.workflow: ", ".victor/workflows/tidy.yaml", "workspace trust", "--trust"]
+    {
+        assert!(told[0].contains(says), "`{says}` is not in: {told:?}");
+    }
+    assert!(scheduler(&trusted).problems().is_empty());
+    // One of the user's own is run, and neither what takes its name nor what takes the name of one that it includes.
+    put("home/workflows/tidy.yaml", "tidy: {nodes: [{id: mine, type: workflow, workflow: part}]}");
+    let told = scheduler(&untrusted).problems();
+    assert!(told[0].contains("part"), "its own part is missing: {told:?}");
+    put("home/workflows/part.yaml", "part: {nodes: [{id: b, type: passthrough}]}");
+    put("project/.victor/workflows/part.yaml", "part: {nodes: [{id: a, type: passthrough}]}");
+    assert!(scheduler(&untrusted).problems().is_empty());
+    let setup = Setup::load(untrusted.clone()).unwrap();
+    let registry = victor::Workflows::of(&setup.runtime().unwrap()).registry().clone();
+    let nodes =
+        |found: victor::workflow::Registered| found.workflow.nodes().map(|n| n.name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(nodes(registry.get_trusted("tidy").unwrap()), ["mine"]);
+    assert_eq!(nodes(registry.get("tidy").unwrap()), ["a"]);
 }

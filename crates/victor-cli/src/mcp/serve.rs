@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::fs::File;
 use tokio::signal::unix::{SignalKind, signal};
 use victor::config::Level;
 use victor::http::{HttpDoor, Serves};
@@ -15,7 +14,7 @@ use crate::app::App;
 use crate::args::{AgentFlags, McpServe};
 use crate::exit::{Exit, Failure};
 
-use super::wire::Wire;
+use super::wire::{self, Wire};
 
 /// How long what still runs may take to settle when the client is gone.
 const GRACE: Duration = Duration::from_millis(100);
@@ -90,7 +89,7 @@ async fn stdio(wire: Wire, host: Arc<McpHost>, door: McpServer) -> Result<Exit, 
     let failed = |e| Failure::failed(format!("signals cannot be waited for: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let serving = door.serve(File::from_std(wire.read), File::from_std(wire.write));
+    let serving = door.serve(wire::reader(wire.read), wire::writer(wire.write));
     let exit = tokio::select! {
         () = serving => Exit::Done,
         _ = terminate.recv() => Exit::Done,

@@ -79,6 +79,18 @@ fn sessions_are_shown_copied_rewound_exported_and_deleted() {
 }
 
 #[test]
+fn a_tool_is_shown_with_the_schemas_of_its_arguments_and_of_its_answer() {
+    let desk = Desk::bare();
+    let shown = desk.run("tools show bash").ends(0).out;
+    let (arguments, answer) = shown.split_once("its structured answer:").unwrap();
+    assert!(arguments.contains("\"command\"") && answer.contains("\"exit_code\""), "{shown}");
+    let spec: serde_json::Value = serde_json::from_str(&desk.run("tools show bash --json").ends(0).out).unwrap();
+    let printed: serde_json::Value = serde_json::from_str(answer).unwrap();
+    assert_eq!(printed, spec["output"]);
+    assert!(!desk.run("tools show write").ends(0).out.contains("structured answer"));
+}
+
+#[test]
 fn tools_are_called_with_the_same_checks() {
     let desk = Desk::bare();
     desk.file("a.txt", "hello\n");

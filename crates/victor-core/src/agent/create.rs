@@ -21,6 +21,7 @@ use crate::usage::Spent;
 
 use super::dispatch::{RunScope, Scope};
 use super::emit::Emitter;
+use super::filter::ToolFilter;
 use super::ledger::Ledger;
 use super::spec::AgentSpec;
 use super::{Agent, AgentInner, AgentParts};
@@ -276,15 +277,11 @@ pub(super) async fn tools(
     wanted: Option<&[String]>,
     mode: Mode,
 ) -> ToolSet {
-    let globs: Option<Vec<_>> =
-        wanted.map(|names| names.iter().filter_map(|n| Glob::new(n).ok()).map(|g| g.compile_matcher()).collect());
+    let named = wanted.map(|wanted| ToolFilter::of(Some(wanted)));
     let all = runtime.tool_set().await;
     let tools = all.tools().iter().chain(own).filter(|tool| {
         let spec = tool.spec();
-        let wanted = match &globs {
-            None => tool.is_offered(),
-            Some(globs) => globs.iter().any(|g| g.is_match(&spec.name)),
-        };
+        let wanted = named.as_ref().map_or_else(|| tool.is_offered(), |named| named.allows(&spec.name));
         wanted && mode.permits(spec.effects)
     });
     ToolSet::new(tools.cloned())
@@ -345,13 +342,17 @@ fn single(
 ) -> RunScope {
     let run = runtime.run_id();
     let defaults = &runtime.inner.defaults;
+    let mode = options.mode.or(defaults.mode).unwrap_or_default();
+    let named = options.tools.as_ref().filter(|_| mode == Mode::Delegate);
+    let named = named.map(|set| set.tools().iter().map(|t| globset::escape(&t.spec().name)).collect::<Vec<_>>());
     let scope = Scope {
         runtime: runtime.clone(),
         run,
-        mode: options.mode.or(defaults.mode).unwrap_or_default(),
+        mode,
         sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
         dry_run: options.dry_run,
         tools,
+        filter: ToolFilter::of(named.as_deref()),
         approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
         budget: defaults.budget,
         grants: options.grants.unwrap_or_default(),

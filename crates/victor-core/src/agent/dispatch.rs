@@ -24,6 +24,7 @@ use crate::tool::{CallDoor, Callee, DynTool, Effects, FileChange, Permit, Plan, 
 use crate::usage::Budget;
 
 use super::emit::Emitter;
+use super::filter::ToolFilter;
 use super::later::cannot_wait;
 use super::ledger::Ledger;
 use super::log::SessionLog;
@@ -48,6 +49,8 @@ pub(crate) struct Scope {
     pub(crate) sandbox: SandboxMode,
     pub(crate) dry_run: DryRun,
     pub(crate) tools: ToolSet,
+    /// What it keeps to, also what its mode does not let it do itself.
+    pub(crate) filter: ToolFilter,
     pub(crate) approver: Arc<dyn Approver>,
     pub(crate) budget: Budget,
     pub(crate) grants: Arc<Mutex<Grants>>,
@@ -62,6 +65,13 @@ pub(crate) struct Scope {
     pub(crate) denied: Arc<Mutex<Vec<Denial>>>,
     pub(crate) used: Arc<Mutex<Vec<String>>>,
     pub(crate) nested: AtomicU64,
+}
+
+impl Scope {
+    /// How far commands reach.
+    fn reach(&self) -> SandboxMode {
+        self.mode.sandbox(self.sandbox)
+    }
 }
 
 /// What the calls of a root run and of its children have done to all of them.
@@ -124,7 +134,7 @@ impl RunScope {
         let rules = scope.runtime.rules();
         let verdict = {
             let grants = scope.grants.lock().unwrap_or_else(PoisonError::into_inner);
-            judge(scope.mode, scope.sandbox, &rules, &grants, prepared.tool.spec(), &prepared.plan)
+            judge(scope.mode, scope.reach(), &rules, &grants, prepared.tool.spec(), &prepared.plan)
         };
         let (mut ask, leaves, mut beats) = match verdict {
             Verdict::Deny { reason } => return Ruling::Deny(reason),
@@ -206,7 +216,7 @@ impl RunScope {
             scope.marks.writes.fetch_add(1, Ordering::Relaxed);
         }
         let (effects, keys) = (plan.effects, plan.keys.clone());
-        let mode = if effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { scope.sandbox };
+        let mode = if effects.contains(Effects::UNSANDBOXED) { SandboxMode::Off } else { scope.reach() };
         let network = if effects.contains(Effects::NETWORK) { Network::Allowed } else { Network::Denied };
         let permit = Permit::new(Sandbox { mode, network }, Arc::new(scope.runtime.rules().path_rules()));
         let running = AssertUnwindSafe(plan.run(permit, cx)).catch_unwind();
@@ -320,7 +330,7 @@ impl RunScope {
             run: scope.run,
             call,
             workspace: Arc::clone(&scope.runtime.inner.workspace),
-            sandbox: scope.sandbox,
+            sandbox: scope.reach(),
             cancel: scope.cancel.child_token(),
             door: Arc::new(self.clone()),
         }

@@ -73,6 +73,14 @@ impl Ledger {
         }
     }
 
+    /// What may still be used here, and of all above it; calls under way count as if they had answered.
+    pub(crate) fn left(&self) -> Budget {
+        self.up().fold(Budget::default(), |left, ledger| {
+            let account = ledger.lock();
+            left.within(&ledger.budget.without(&sum(account.spent, account.under_way)))
+        })
+    }
+
     /// All that was booked here.
     pub(crate) fn spent(&self) -> Spent {
         self.lock().spent

@@ -170,6 +170,7 @@ impl RunScope {
             sandbox: above.sandbox.max(agent.inner.sandbox),
             dry_run: above.dry_run.max(agent.inner.spec.dry_run),
             tools: ToolSet::new(tools.tools().iter().cloned().chain(further)),
+            filter: above.filter.and(agent.inner.spec.tools.as_deref()),
             approver: match part.unanswered {
                 Unanswered::Wait => Arc::clone(&above.approver),
                 Unanswered::Deny => Arc::new(NoWaiting(Arc::clone(&above.approver))),

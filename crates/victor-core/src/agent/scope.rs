@@ -22,6 +22,7 @@ use crate::usage::{Budget, NanoUsd, Spent};
 
 use super::dispatch::{RunScope, Scope};
 use super::emit::Emitter;
+use super::filter::ToolFilter;
 use super::ledger::Ledger;
 use super::outcome::{Denial, Outcome};
 use super::run::{ErrorSlot, Run};
@@ -54,8 +55,8 @@ pub struct ScopeOptions {
     pub next_event: u64,
     /// Who it belongs to; `None` for the runtime's owner.
     pub owner: Option<String>,
-    /// What the run is, where it could come to run inside of itself.
-    pub within: Option<Arc<str>>,
+    /// What the run is, and what it is inside of, from the outside in: see [`RunScope::within`].
+    pub within: Vec<Arc<str>>,
 }
 
 /// What a part of a run is opened with.
@@ -147,6 +148,7 @@ impl RunScope {
             sandbox: above.sandbox,
             dry_run: above.dry_run,
             tools: above.tools.clone(),
+            filter: above.filter.clone(),
             approver: Arc::clone(&above.approver),
             budget: budget.within(&above.budget),
             grants: Arc::clone(&above.grants),
@@ -256,6 +258,12 @@ impl RunScope {
         self.inner.budget
     }
 
+    /// What is left of what this part and all above it may use; of time, all of it.
+    #[must_use]
+    pub fn left(&self) -> Budget {
+        self.inner.ledger.left().within(&Budget { max_time: self.inner.budget.max_time, ..Budget::default() })
+    }
+
     /// The whole run's cost so far, if the price of every call is known.
     #[must_use]
     pub fn cost(&self) -> Option<NanoUsd> {
@@ -272,6 +280,14 @@ impl RunScope {
     #[must_use]
     pub fn tool_set(&self) -> &ToolSet {
         &self.inner.tools
+    }
+
+    /// Whether a part of the run may be given this tool: one that the run has; or, where it delegates to those who may do
+    /// more, one that it was not told to do without.
+    #[must_use]
+    pub fn may_hand_on(&self, tool: &str) -> bool {
+        let delegates = self.inner.mode == Mode::Delegate && self.inner.filter.allows(tool);
+        delegates || self.inner.tools.get(tool).is_some()
     }
 
     /// The names of the tools that ran, each once.
@@ -332,6 +348,7 @@ impl Opened {
             sandbox: options.sandbox.or(defaults.sandbox).unwrap_or_default(),
             dry_run: options.dry_run.max(defaults.dry_run),
             tools: create::tools(runtime, &[], Some(options.tools.as_deref().unwrap_or(&all)), mode).await,
+            filter: ToolFilter::of(options.tools.as_deref()),
             approver: options.approver.unwrap_or_else(|| Arc::clone(&runtime.inner.approver)),
             budget,
             grants: Arc::default(),
@@ -341,7 +358,7 @@ impl Opened {
             cancel: self.cancel,
             log: None,
             owner: options.owner.map_or_else(|| runtime.owner().into(), Arc::from),
-            within: options.within.into_iter().collect(),
+            within: options.within.into(),
             marks: Arc::default(),
             denied: Arc::default(),
             used: Arc::default(),

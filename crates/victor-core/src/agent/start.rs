@@ -23,6 +23,7 @@ use super::chat::{Begin, ChatState};
 use super::dispatch::{RunScope, Scope};
 use super::driver::Driver;
 use super::emit::Emitter;
+use super::filter::ToolFilter;
 use super::ledger::Ledger;
 use super::machine::{Machine, Setup};
 use super::outcome::{Outcome, Suspended};
@@ -184,6 +185,7 @@ async fn scope(agent: &Agent, out: &Outlet, state: &ChatState, spent: Spent) -> 
         sandbox: agent.inner.sandbox,
         dry_run: agent.inner.spec.dry_run,
         tools: out.cancel.run_until_cancelled(agent.tools()).await.unwrap_or_default(),
+        filter: ToolFilter::of(agent.inner.spec.tools.as_deref()),
         approver: agent.approver(),
         budget: agent.inner.budget,
         grants: Arc::clone(&state.grants),

@@ -13,6 +13,7 @@ pub use rule::{PathRules, Rule, RuleEffect, RuleError, Rules, literal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::SandboxMode;
 use crate::tool::Effects;
 
 /// What an agent is there for, and so what it may do at most.
@@ -26,7 +27,7 @@ pub enum Mode {
     Plan,
     /// Reads and answers questions; changes nothing.
     Explore,
-    /// Reads, and runs commands (tests, linters) after asking; changes no file itself.
+    /// Reads, and runs commands (linters, tests) after asking, in a sandbox in which they change no file.
     Review,
     /// Reads and hands work to other agents; changes nothing itself.
     Delegate,
@@ -64,10 +65,16 @@ impl Mode {
         let look = Effects::READ | Effects::AGENT;
         match self {
             Self::Build => look | Effects::WRITE | Effects::EXECUTE | Effects::NETWORK | Effects::UNSANDBOXED,
-            Self::Review => Effects::READ | Effects::EXECUTE | Effects::NETWORK | Effects::UNSANDBOXED,
+            Self::Review => Effects::READ | Effects::EXECUTE | Effects::NETWORK,
             Self::Plan | Self::Explore => Effects::READ,
             Self::Delegate => look,
         }
+    }
+
+    /// How far commands reach in this mode, where they may reach as far as `sandbox`.
+    #[must_use]
+    pub fn sandbox(self, sandbox: SandboxMode) -> SandboxMode {
+        if self.permits(Effects::WRITE) { sandbox } else { sandbox.max(SandboxMode::ReadOnly) }
     }
 
     /// Whether every effect of `effects` is allowed at all in this mode.

@@ -262,13 +262,21 @@ pub fn literal(text: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
+    secrets: Vec<Rule>,
 }
 
 impl Rules {
     /// These rules.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self { rules, secrets: Vec::new() }
+    }
+
+    /// Adds deny rules for paths that the sandbox keeps programs from too, so that no program has to ask because of them.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Vec<Rule>) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     /// Adds a rule.
@@ -285,13 +293,13 @@ impl Rules {
     /// The strictest rule that speaks of this key: deny before ask before allow.
     #[must_use]
     pub fn strictest(&self, tool: &str, key: Option<&PermissionKey>) -> Option<&Rule> {
-        self.rules.iter().filter(|r| r.matches(tool, key)).max_by_key(|r| r.effect)
+        self.rules.iter().chain(&self.secrets).filter(|r| r.matches(tool, key)).max_by_key(|r| r.effect)
     }
 
     /// What keeps paths from being read in passing.
     #[must_use]
     pub fn path_rules(&self) -> PathRules {
-        let held = self.rules.iter().filter(|r| r.effect != RuleEffect::Allow);
+        let held = self.rules.iter().chain(&self.secrets).filter(|r| r.effect != RuleEffect::Allow);
         PathRules { rules: held.cloned().collect() }
     }
 

@@ -2,13 +2,13 @@
 
 use rayon::ThreadPool;
 
-use super::attention::attend;
+use super::attention::{Looks, attend};
 use super::cache::LayerCache;
 use super::config::{Config, Family};
 use super::matrix::{Input, Matrix};
 use super::rope::Rotation;
 use super::simd::widely;
-use super::vector::{add, norm_rows, swiglu};
+use super::vector::{add, geglu, norm_rows, swiglu};
 use crate::error::EngineError;
 use crate::gguf::Gguf;
 
@@ -19,10 +19,15 @@ pub(super) struct Layer {
     key: Projection,
     value: Projection,
     output: Matrix,
+    /// What some families do to the outcome before it is added.
+    attention_end: Option<Vec<f32>>,
     hidden_norm: Vec<f32>,
     gate: Matrix,
     up: Matrix,
     down: Matrix,
+    hidden_end: Option<Vec<f32>>,
+    /// The positions that it sees at most; `None` for all.
+    reach: Option<usize>,
 }
 
 /// A matrix with what some families do to its product.
@@ -36,6 +41,8 @@ struct Projection {
 pub(super) struct Machine<'a> {
     pub(super) config: &'a Config,
     pub(super) rotation: &'a Rotation,
+    /// For the layers that do not see all positions.
+    pub(super) sliding: &'a Rotation,
     pub(super) pool: Option<&'a ThreadPool>,
 }
 
@@ -50,7 +57,8 @@ pub(super) struct Scratch {
     gate: Input,
     up: Vec<f32>,
     back: Vec<f32>,
-    scores: Vec<f32>,
+    level: Vec<f32>,
+    looks: Looks,
 }
 
 impl Layer {
@@ -58,16 +66,24 @@ impl Layer {
     pub(super) fn read(file: &mut Gguf, config: &Config, index: usize) -> Result<Self, EngineError> {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let (width, hidden, queries) = (config.width, config.hidden, config.heads * config.head);
+        let mut end = |part: &str| match config.family {
+            Family::Llama | Family::Qwen2 | Family::Qwen3 => Ok(None),
+            Family::Gemma3 => file.row(&name(part), width).map(Some),
+        };
+        let (attention_end, hidden_end) = (end("post_attention_norm")?, end("post_ffw_norm")?);
         Ok(Self {
             attention_norm: file.row(&name("attn_norm"), width)?,
             query: Projection::read(file, config, index, "q", queries)?,
             key: Projection::read(file, config, index, "k", config.kv_width())?,
             value: Projection::read(file, config, index, "v", config.kv_width())?,
             output: Matrix::read(file, &name("attn_output"), width, queries)?,
+            attention_end,
             hidden_norm: file.row(&name("ffn_norm"), width)?,
             gate: Matrix::read(file, &name("ffn_gate"), hidden, width)?,
             up: Matrix::read(file, &name("ffn_up"), hidden, width)?,
             down: Matrix::read(file, &name("ffn_down"), width, hidden)?,
+            hidden_end,
+            reach: config.reach(index),
         })
     }
 
@@ -88,20 +104,17 @@ impl Layer {
         self.query.apply(machine, &room.normed, &mut room.query)?;
         self.key.apply(machine, &room.normed, &mut room.key)?;
         self.value.apply(machine, &room.normed, &mut room.value)?;
-        machine.rotation.turn(&mut room.query, config.heads * config.head);
-        machine.rotation.turn(&mut room.key, config.kv_width());
-        cache.keys.extend_from_slice(&room.key);
-        cache.values.extend_from_slice(&room.value);
+        let rotation = if self.reach.is_some() { machine.sliding } else { machine.rotation };
+        rotation.turn(&mut room.query, config.heads * config.head);
+        rotation.turn(&mut room.key, config.kv_width());
+        cache.push(&room.key, &room.value);
         widely(
             #[inline(always)]
-            || attend(config, &room.query, cache, &mut room.mixed.rows, &mut room.scores),
+            || attend(config, self.reach, &room.query, cache, &mut room.mixed.rows, &mut room.looks),
         );
         room.mixed.prepare();
         self.output.apply(&room.mixed, &mut room.back, pool)?;
-        widely(
-            #[inline(always)]
-            || add(x, &room.back),
-        );
+        close(config, self.attention_end.as_deref(), x, room);
 
         widely(
             #[inline(always)]
@@ -112,16 +125,30 @@ impl Layer {
         self.up.apply(&room.normed, &mut room.up, pool)?;
         widely(
             #[inline(always)]
-            || swiglu(&mut room.gate.rows, &room.up),
+            || match config.family {
+                Family::Llama | Family::Qwen2 | Family::Qwen3 => swiglu(&mut room.gate.rows, &room.up),
+                Family::Gemma3 => geglu(&mut room.gate.rows, &room.up),
+            },
         );
         room.gate.prepare();
         self.down.apply(&room.gate, &mut room.back, pool)?;
-        widely(
-            #[inline(always)]
-            || add(x, &room.back),
-        );
+        close(config, self.hidden_end.as_deref(), x, room);
         Ok(())
     }
+}
+
+/// Adds what came out of a half of a layer.
+fn close(config: &Config, norm: Option<&[f32]>, x: &mut [f32], room: &mut Scratch) {
+    widely(
+        #[inline(always)]
+        || match norm {
+            None => add(x, &room.back),
+            Some(norm) => {
+                norm_rows(&room.back, norm, config.epsilon, &mut room.level);
+                add(x, &room.level);
+            }
+        },
+    );
 }
 
 impl Projection {
@@ -133,8 +160,8 @@ impl Projection {
             false => None,
         };
         let norm = match config.family {
-            Family::Qwen3 if part != "v" => Some(file.vector(&tensor("_norm.weight"))?),
-            Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+            Family::Qwen3 | Family::Gemma3 if part != "v" => Some(file.vector(&tensor("_norm.weight"))?),
+            Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma3 => None,
         };
         let fits =
             bias.as_ref().is_none_or(|b| b.len() == rows) && norm.as_ref().is_none_or(|n| n.len() == config.head);

@@ -20,7 +20,7 @@ use layer::{Layer, Machine, Scratch};
 use matrix::Matrix;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rope::Rotation;
-use vector::norm_rows;
+use vector::{norm_rows, scale};
 
 use crate::error::EngineError;
 use crate::gguf::Gguf;
@@ -39,6 +39,7 @@ pub(crate) struct Model {
     /// `None` where the embedding serves for the output too.
     output: Option<Matrix>,
     rotation: Rotation,
+    sliding: Rotation,
     /// `None` for one thread.
     pool: Option<ThreadPool>,
     scratch: Scratch,
@@ -64,7 +65,8 @@ impl Model {
             layers: (0..config.layers).map(|i| Layer::read(file, &config, i)).collect::<Result<_, _>>()?,
             norm: file.row("output_norm.weight", config.width)?,
             output,
-            rotation: Rotation::new(&config),
+            rotation: Rotation::new(&config, config.rope_base, config.rope_scale),
+            sliding: Rotation::new(&config, config.sliding.as_ref().map_or(1.0, |s| s.rope_base), 1.0),
             pool: pool(threads)?,
             scratch: Scratch::default(),
             x: Vec::new(),
@@ -106,8 +108,15 @@ impl Model {
 
     fn batch(&mut self, tokens: &[u32], cache: &mut Cache) -> Result<(), EngineError> {
         self.embedding.pick(tokens, &mut self.x)?;
+        if let Some(factor) = self.config.embedding_scale() {
+            scale(&mut self.x, factor);
+        }
         self.rotation.prepare(cache.len(), tokens.len());
-        let machine = Machine { config: &self.config, rotation: &self.rotation, pool: self.pool.as_ref() };
+        if self.config.sliding.is_some() {
+            self.sliding.prepare(cache.len(), tokens.len());
+        }
+        let (rotation, sliding) = (&self.rotation, &self.sliding);
+        let machine = Machine { config: &self.config, rotation, sliding, pool: self.pool.as_ref() };
         for (i, layer) in self.layers.iter().enumerate() {
             layer.forward(&machine, cache.layer(i), &mut self.x, &mut self.scratch)?;
         }
@@ -118,7 +127,7 @@ impl Model {
 
 /// How many threads compute: where nobody says it, one core is left to the rest of the program, and small models gain
 /// nothing from many.
-fn threads(said: Option<usize>) -> usize {
+pub(crate) fn threads(said: Option<usize>) -> usize {
     said.unwrap_or_else(|| num_cpus::get_physical().saturating_sub(1).clamp(1, THREADS)).max(1)
 }
 

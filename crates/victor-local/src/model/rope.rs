@@ -11,13 +11,13 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// The speeds of a model.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// The speeds of angles of this base, for positions that are scaled.
+    pub(crate) fn new(config: &Config, base: f32, scale: f32) -> Self {
         let dims = config.rope_dims;
         let speed = |i: usize| {
             #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred parts")]
             let exponent = (2 * i) as f32 / dims as f32;
-            config.rope_base.powf(-exponent)
+            base.powf(-exponent) * scale
         };
         Self { kind: config.rope, head: config.head, speeds: (0..dims / 2).map(speed).collect(), table: Vec::new() }
     }

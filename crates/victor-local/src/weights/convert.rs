@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use super::manifest::Kind;
 use crate::gguf::Gguf;
 use crate::import::import;
@@ -18,11 +20,11 @@ pub trait Convert: Send + Sync + 'static {
     /// The engine cannot use the file: says why.
     fn needs(&self, source: &Path) -> Result<bool, String>;
 
-    /// Writes the converted file to `target`.
+    /// Writes the converted file to `target`. It may be given up when `stop` is cancelled.
     ///
     /// # Errors
-    /// It cannot be written, or `source` cannot be used.
-    fn convert(&self, source: &Path, target: &Path) -> Result<(), String>;
+    /// It cannot be written, `source` cannot be used, or it was given up.
+    fn convert(&self, source: &Path, target: &Path, stop: &CancellationToken) -> Result<(), String>;
 
     /// What the model in a file that needs no conversion any more does.
     ///
@@ -47,10 +49,10 @@ impl Convert for Requantise {
         }
     }
 
-    fn convert(&self, source: &Path, target: &Path) -> Result<(), String> {
+    fn convert(&self, source: &Path, target: &Path, stop: &CancellationToken) -> Result<(), String> {
         match is_gguf(source)? {
-            true => requantise(source, target).map_err(|e| e.to_string()),
-            false => import(source, target).map_err(|e| e.to_string()),
+            true => requantise(source, target, stop).map_err(|e| e.to_string()),
+            false => import(source, target, stop).map_err(|e| e.to_string()),
         }
     }
 

@@ -1,19 +1,17 @@
 //! One file over HTTP: resumed where it broke off, in this process or another, and checked while it is written.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
 
 use super::error::WeightsError;
 use super::hash::HashedFile;
-use super::http::{Answer, Http, Resume};
-use super::progress::{Progress, Step, Work};
+use super::http::{Answer, Http};
+use super::job::Job;
+use super::part::Part;
+use super::progress::{Step, Work};
 
 /// How long a server may keep silent, and how often it is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -63,57 +61,61 @@ pub(super) fn shown(url: &str) -> String {
     url.into()
 }
 
-/// A download: a part file, and beside it what the server said of it.
+/// A download into a part file, beside which stands what the server said of it.
 pub(super) struct Download<'a> {
     pub(super) http: &'a dyn Http,
     pub(super) patience: Patience,
-    pub(super) progress: &'a Arc<dyn Progress>,
-    /// The part; it stays when the download breaks off.
-    pub(super) part: PathBuf,
-}
-
-/// What the part belongs to.
-#[derive(Serialize, Deserialize)]
-struct Note {
-    url: String,
-    validator: Option<String>,
+    pub(super) job: &'a Job,
+    pub(super) part: Part,
 }
 
 impl Download<'_> {
     /// Fetches the file into the part. Gives its checksum.
     ///
     /// # Errors
-    /// The server does not give it, or gives another file; what is damaged is removed.
+    /// The server does not give it, or gives another file. What came before stays, unless its checksum is wrong.
     pub(super) async fn fetch(&self, wanted: &Wanted<'_>) -> Result<String, WeightsError> {
+        if let Some(sha256) = self.whole(wanted).await? {
+            return Ok(sha256);
+        }
         let mut barren = 0;
-        let mut inherited = length(&self.part) > 0;
+        let mut pieced = self.part.length() > 0;
         loop {
-            let before = length(&self.part);
+            let before = self.part.length();
             match self.attempt(wanted).await? {
                 Reached::End(sha256) => match self.checked(wanted, sha256) {
-                    // What another process left may be what is damaged: once more, from the beginning.
-                    Err(e @ WeightsError::Damaged { .. }) if inherited => {
-                        inherited = false;
-                        self.progress.tell(Step::Again { why: e.to_string() });
+                    // What came over an earlier connection may be what is wrong: once more, from the beginning.
+                    Err(e @ WeightsError::Damaged { .. }) if pieced => {
+                        pieced = false;
+                        self.job.tell(Step::Again { why: e.to_string() });
                     }
                     ended => return ended,
                 },
                 Reached::Broke(why) => {
-                    barren = if length(&self.part) > before { 0 } else { barren + 1 };
+                    let now = self.part.length();
+                    barren = if now > before { 0 } else { barren + 1 };
+                    pieced |= now > 0;
                     if barren >= self.patience.tries {
                         return Err(WeightsError::Source(why));
                     }
-                    self.progress.tell(Step::Again { why });
+                    self.job.tell(Step::Again { why });
                     tokio::time::sleep(self.patience.pause).await;
                 }
             }
         }
     }
 
+    /// The checksum of the part, where it is the whole file already.
+    async fn whole(&self, wanted: &Wanted<'_>) -> Result<Option<String>, WeightsError> {
+        let Some(sha256) = wanted.sha256.filter(|_| wanted.bytes == Some(self.part.length())) else { return Ok(None) };
+        let found = self.open(self.part.length()).await?.finish().map_err(self.fail())?;
+        Ok((found == sha256).then_some(found))
+    }
+
     fn checked(&self, wanted: &Wanted<'_>, found: String) -> Result<String, WeightsError> {
         match wanted.sha256 {
             Some(expected) if expected != found => {
-                self.discard();
+                self.part.discard();
                 let what = wanted.what();
                 Err(WeightsError::Damaged { what, expected: expected.to_owned(), found })
             }
@@ -123,7 +125,7 @@ impl Download<'_> {
 
     /// One connection, from where the part ends.
     async fn attempt(&self, wanted: &Wanted<'_>) -> Result<Reached, WeightsError> {
-        let resume = self.resume(wanted);
+        let resume = self.part.resume(wanted);
         let asked = tokio::time::timeout(self.patience.silence, self.http.get(wanted.url, resume.as_ref())).await;
         let answer = match asked {
             Err(_) => return Ok(Reached::Broke(self.silent())),
@@ -132,104 +134,87 @@ impl Download<'_> {
             Ok(Err(why)) => return Ok(Reached::Broke(why)),
             Ok(Ok(answer)) => answer,
         };
-        if let (Some(expected), Some(found)) = (wanted.bytes, answer.total)
-            && expected != found
-        {
-            self.discard();
-            return Err(WeightsError::WrongSize { what: wanted.what(), expected, found });
+        judge(wanted, &answer)?;
+        match resume.map_or(0, |resume| resume.from) {
+            here if here == answer.from => self.receive(wanted, answer, here).await,
+            here if answer.from == 0 && self.part.is_of(wanted, &answer) => self.receive(wanted, answer, here).await,
+            _ if answer.from == 0 => self.receive(wanted, answer, 0).await,
+            // Put at another place it would be another file.
+            _ => Ok(Reached::Broke("it sends another part than was asked for".to_owned())),
         }
-        // Put at another place it would be another file.
-        if answer.from != 0 && Some(answer.from) != resume.map(|resume| resume.from) {
-            return Ok(Reached::Broke("it sends another part than was asked for".to_owned()));
-        }
-        self.receive(wanted, answer).await
     }
 
-    async fn receive(&self, wanted: &Wanted<'_>, mut answer: Answer) -> Result<Reached, WeightsError> {
-        let fail = || WeightsError::file(&self.part, "written");
+    /// Takes what comes behind what is `here`.
+    async fn receive(&self, wanted: &Wanted<'_>, mut answer: Answer, here: u64) -> Result<Reached, WeightsError> {
         let total = answer.total.or(wanted.bytes).unwrap_or_default();
-        self.fits(wanted, total)?;
-        let mut file = self.open(answer.from, total).await?;
-        self.note(wanted.url, answer.validator.take())?;
-        let (from, done) = (wanted.from.clone(), file.length());
-        self.progress.tell(Step::Begin { work: Work::Download, from, done, total });
+        fits(wanted, total)?;
+        let mut file = self.open(here).await?;
+        self.part.note(wanted, answer.validator.take())?;
+        // A server that cannot send a part sends what is here once more: it is passed over, not lost.
+        let mut again = here - answer.from;
+        self.job.tell(Step::Begin { work: Work::Download, from: wanted.from.clone(), done: answer.from, total });
         loop {
-            let piece = match tokio::time::timeout(self.patience.silence, answer.body.next()).await {
+            let mut piece = match tokio::time::timeout(self.patience.silence, answer.body.next()).await {
                 Err(_) => return Ok(Reached::Broke(self.silent())),
                 Ok(Some(Err(why))) => return Ok(Reached::Broke(format!("the connection broke: {why}"))),
                 Ok(None) => break,
                 Ok(Some(Ok(piece))) => piece,
             };
-            file.write_all(&piece).map_err(fail())?;
-            self.progress.tell(Step::At(file.length()));
-            self.fits(wanted, file.length())?;
+            let passed = usize::try_from(again).map_or(piece.len(), |again| again.min(piece.len()));
+            again -= passed as u64;
+            file.write_all(&piece.split_off(passed)).map_err(self.fail())?;
+            self.job.tell(Step::At(file.length() - again));
+            fits(wanted, file.length()).inspect_err(|_| self.part.cut(here))?;
             if let Some(expected) = wanted.bytes.filter(|bytes| file.length() > *bytes) {
-                let found = file.length();
-                self.discard();
-                return Err(WeightsError::WrongSize { what: wanted.what(), expected, found });
+                self.part.cut(here);
+                return Err(WeightsError::WrongSize { what: wanted.what(), expected, found: file.length() });
             }
         }
-        if file.length() < total {
+        if again > 0 || file.length() < total {
             return Ok(Reached::Broke("the connection ended before the file did".to_owned()));
         }
-        let finished = tokio::task::spawn_blocking(move || file.finish()).await;
-        Ok(Reached::End(joined(finished)?.map_err(fail())?))
+        let finished = self.job.block(move |_| file.finish()).await?;
+        Ok(Reached::End(finished.map_err(self.fail())?))
     }
 
-    /// A file without end must not take the whole disk.
-    fn fits(&self, wanted: &Wanted<'_>, bytes: u64) -> Result<(), WeightsError> {
-        if wanted.most.is_none_or(|most| bytes <= most) {
-            return Ok(());
+    /// The part, to be gone on with behind what is `here`.
+    async fn open(&self, here: u64) -> Result<HashedFile, WeightsError> {
+        if here == 0 {
+            return HashedFile::create(&self.part.path).map_err(self.fail());
         }
-        self.discard();
-        Err(WeightsError::Source(format!("{} is larger than the room on the disk", wanted.what())))
+        let (path, from) = (self.part.path.clone(), self.part.path.display().to_string());
+        self.job.tell(Step::Begin { work: Work::Check, from, done: 0, total: here });
+        let read = self.job.block(move |job| HashedFile::resume(&path, |at| job.at(at))).await?;
+        read.map_err(self.fail())
     }
 
-    /// The part, to be gone on with if the answer does.
-    async fn open(&self, from: u64, total: u64) -> Result<HashedFile, WeightsError> {
-        let fail = || WeightsError::file(&self.part, "written");
-        if from == 0 || from != length(&self.part) {
-            return HashedFile::create(&self.part).map_err(fail());
-        }
-        let (part, progress) = (self.part.clone(), Arc::clone(self.progress));
-        let what = self.part.display().to_string();
-        progress.tell(Step::Begin { work: Work::Check, from: what, done: 0, total: total.min(from) });
-        let read = tokio::task::spawn_blocking(move || HashedFile::resume(&part, |at| progress.tell(Step::At(at))));
-        joined(read.await)?.map_err(fail())
-    }
-
-    /// What is there of the same file.
-    fn resume(&self, wanted: &Wanted<'_>) -> Option<Resume> {
-        let from = length(&self.part);
-        if from == 0 || wanted.bytes.is_some_and(|bytes| from >= bytes) {
-            return None;
-        }
-        let note: Note = serde_json::from_slice(&fs::read(self.note_path()).ok()?).ok()?;
-        // Without a checksum only the server can tell that it is still the same file.
-        let certain = wanted.sha256.is_some() || note.validator.is_some();
-        (certain && note.url == wanted.url).then_some(Resume { from, validator: note.validator })
-    }
-
-    fn note(&self, url: &str, validator: Option<String>) -> Result<(), WeightsError> {
-        let note = Note { url: url.to_owned(), validator };
-        let text = serde_json::to_vec(&note).unwrap_or_default();
-        fs::write(self.note_path(), text).map_err(WeightsError::file(&self.note_path(), "written"))
-    }
-
-    fn note_path(&self) -> PathBuf {
-        self.part.with_extension("json")
-    }
-
-    /// Removes the part; one that cannot be removed is replaced by the next download.
-    pub(super) fn discard(&self) {
-        for path in [&self.part, &self.note_path()] {
-            let _ = fs::remove_file(path);
-        }
+    fn fail(&self) -> impl FnOnce(std::io::Error) -> WeightsError {
+        WeightsError::file(&self.part.path, "written")
     }
 
     fn silent(&self) -> String {
         format!("nothing came for {:.0?}", self.patience.silence)
     }
+}
+
+/// Whether an answer can be the file. It is judged before anything that came earlier is touched.
+fn judge(wanted: &Wanted<'_>, answer: &Answer) -> Result<(), WeightsError> {
+    let what = wanted.what();
+    if answer.is_page() {
+        return Err(WeightsError::Page(what));
+    }
+    match (wanted.bytes, answer.total) {
+        (Some(expected), Some(found)) if expected != found => Err(WeightsError::WrongSize { what, expected, found }),
+        _ => Ok(()),
+    }
+}
+
+/// A file without end must not take the whole disk.
+fn fits(wanted: &Wanted<'_>, bytes: u64) -> Result<(), WeightsError> {
+    if wanted.most.is_none_or(|most| bytes <= most) {
+        return Ok(());
+    }
+    Err(WeightsError::Source("it is larger than the room on the disk; VICTOR_HOME can be on another one".to_owned()))
 }
 
 /// Where an attempt got to.
@@ -238,14 +223,4 @@ enum Reached {
     End(String),
     /// It broke off; what came is kept.
     Broke(String),
-}
-
-/// The size of a file; 0 where there is none.
-pub(super) fn length(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |m| m.len())
-}
-
-/// The result of work on another thread.
-pub(super) fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, WeightsError> {
-    ended.map_err(|e| WeightsError::Source(format!("the work ended early: {e}")))
 }

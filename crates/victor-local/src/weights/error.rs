@@ -13,7 +13,7 @@ use super::size;
 #[non_exhaustive]
 pub enum WeightsError {
     /// No model has this name.
-    #[error("unknown local model `{name}`{hint}; `victor models list --provider local` shows all")]
+    #[error("unknown local model `{name}`{hint} `victor models list --provider local` shows all")]
     Unknown {
         /// The name.
         name: String,
@@ -48,6 +48,12 @@ pub enum WeightsError {
     /// A source answered with something else than the file.
     #[error("{0}")]
     Source(String),
+    /// A page for people came instead of the file.
+    #[error(
+        "{0}: a web page came instead; open it in a browser: this network may want a login first, or it is the address \
+         of a page. What came before is kept"
+    )]
+    Page(String),
     /// There is too little room on the disk.
     #[error(
         "{model} needs {} of room in {}, and {} are free; make room, or set VICTOR_HOME to a folder on another disk",
@@ -103,7 +109,7 @@ pub enum WeightsError {
     #[error("the name {0} belongs to another model; choose another one with --name")]
     Taken(String),
     /// A file cannot be read or written.
-    #[error("{} cannot be {doing}: {error}", .path.display())]
+    #[error("{} cannot be {doing}: {error}{}", .path.display(), remedy(doing, error))]
     File {
         /// Which.
         path: PathBuf,
@@ -144,6 +150,21 @@ fn other_kind(name: &str, wanted: Kind) -> String {
             format!("{name} is an embedding model and cannot answer; `victor models list` shows those that can")
         }
         Kind::Embedding => format!("{name} is no embedding model; `victor models list --provider local` shows those"),
+    }
+}
+
+/// What helps against permissions and full disks.
+fn remedy(doing: &str, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if doing == "read" => "; make it readable",
+        _ if doing == "read" => "",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; make its folder writable, or set VICTOR_HOME to a folder that is"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room, or set VICTOR_HOME to a folder on another disk. What came is kept"
+        }
+        _ => "",
     }
 }
 

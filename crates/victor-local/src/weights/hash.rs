@@ -23,7 +23,7 @@ impl HashedFile {
     }
 
     /// The file as it is, to be gone on with. What is there is read once; `at` is told how far that is.
-    pub(super) fn resume(path: &Path, at: impl FnMut(u64)) -> io::Result<Self> {
+    pub(super) fn resume(path: &Path, at: impl FnMut(u64) -> io::Result<()>) -> io::Result<Self> {
         let mut file = File::options().read(true).append(true).open(path)?;
         let mut hash = Sha256::new();
         let length = feed(&mut file, &mut hash, at)?;
@@ -55,14 +55,14 @@ impl Write for HashedFile {
     }
 }
 
-/// The checksum of a file; `at` is told how far it is.
-pub(super) fn of_file(path: &Path, at: impl FnMut(u64)) -> io::Result<String> {
+/// The checksum of a file; `at` is told how far it is, and may end it.
+pub(super) fn of_file(path: &Path, at: impl FnMut(u64) -> io::Result<()>) -> io::Result<String> {
     let mut hash = Sha256::new();
     feed(&mut File::open(path)?, &mut hash, at)?;
     Ok(hex(&hash.finalize()))
 }
 
-fn feed(file: &mut File, hash: &mut Sha256, mut at: impl FnMut(u64)) -> io::Result<u64> {
+fn feed(file: &mut File, hash: &mut Sha256, mut at: impl FnMut(u64) -> io::Result<()>) -> io::Result<u64> {
     let (mut block, mut length) = (vec![0; BLOCK], 0);
     loop {
         let read = match file.read(&mut block) {
@@ -73,7 +73,7 @@ fn feed(file: &mut File, hash: &mut Sha256, mut at: impl FnMut(u64)) -> io::Resu
         };
         hash.update(&block[..read]);
         length += read as u64;
-        at(length);
+        at(length)?;
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
+use futures::stream::{self, BoxStream};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE,
+};
 use reqwest::{Client, StatusCode, redirect};
 
 /// Longest wait for a connection.
@@ -36,6 +38,10 @@ pub struct Resume {
 
 /// An answer that brings bytes.
 pub struct Answer {
+    /// The address that it came from, after all redirects.
+    pub url: String,
+    /// What it is said to be (`Content-Type`).
+    pub media_type: Option<String>,
     /// The place of the first byte in the file: 0 where the server sends all of it.
     pub from: u64,
     /// The size of the whole file, where the server says it.
@@ -46,6 +52,15 @@ pub struct Answer {
     pub body: BoxStream<'static, Result<Bytes, String>>,
 }
 
+impl Answer {
+    /// Whether it is a page for people.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        let media_type = self.media_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default();
+        matches!(media_type.trim().to_ascii_lowercase().as_str(), "text/html" | "application/xhtml+xml")
+    }
+}
+
 /// The real network. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`).
 #[derive(Debug, Default)]
 pub struct Network {
@@ -54,9 +69,9 @@ pub struct Network {
 
 #[async_trait]
 impl Http for Network {
-    async fn get(&self, url: &str, resume: Option<&Resume>) -> Result<Answer, String> {
+    async fn get(&self, asked: &str, resume: Option<&Resume>) -> Result<Answer, String> {
         let client = self.client.get_or_init(client).as_ref().map_err(Clone::clone)?;
-        let mut request = client.get(url).header(ACCEPT_ENCODING, "identity");
+        let mut request = client.get(asked).header(ACCEPT_ENCODING, "identity");
         if let Some(resume) = resume {
             request = request.header(RANGE, format!("bytes={}-", resume.from));
             if let Some(validator) = &resume.validator {
@@ -65,35 +80,45 @@ impl Http for Network {
         }
         let response = request.send().await.map_err(|e| format!("it cannot be reached: {}", causes(&e)))?;
         let status = response.status();
-        if status == StatusCode::RANGE_NOT_SATISFIABLE && resume.is_some() {
-            // The server's file is no longer than what is here: it is fetched from its beginning.
-            return self.get(url, None).await;
+        let headers = response.headers();
+        let (url, media_type) = (response.url().to_string(), text(headers, CONTENT_TYPE));
+        let validator = validator(headers);
+        if let (StatusCode::RANGE_NOT_SATISFIABLE, Some(resume)) = (status, resume) {
+            // Nothing is missing, or the server's file is no longer than what is here and comes from its beginning.
+            let from = resume.from;
+            return match text(headers, CONTENT_RANGE).is_some_and(|range| range == format!("bytes */{from}")) {
+                true => {
+                    Ok(Answer { url, media_type, from, total: Some(from), validator, body: stream::empty().boxed() })
+                }
+                false => self.get(asked, None).await,
+            };
         }
         if !status.is_success() {
             return Err(format!("it answers {status}"));
         }
-        let headers = response.headers();
         let (from, total) = match status {
             StatusCode::PARTIAL_CONTENT => range(headers).ok_or("it sends a part and does not say which")?,
             _ => (0, response.content_length()),
         };
-        let validator = validator(headers);
         let body = response.bytes_stream().map(|piece| piece.map_err(|e| causes(&e))).boxed();
-        Ok(Answer { from, total, validator, body })
+        Ok(Answer { url, media_type, from, total, validator, body })
     }
 }
 
 /// First byte and size of the whole, of `bytes 5-9/10`.
 fn range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
-    let (span, total) = text.split_once('/')?;
+    let text = text(headers, CONTENT_RANGE)?;
+    let (span, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     Some((span.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
 /// A weak tag says nothing of bytes, so the time serves instead.
 fn validator(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    text(ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(LAST_MODIFIED))
+    text(headers, ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(headers, LAST_MODIFIED))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// With the platform's root certificates; where the machine has none, with Mozilla's, which are built in.

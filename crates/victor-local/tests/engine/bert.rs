@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::{self, Content, Value};
 use candle_core::{Device, Tensor, safetensors};
+use tokio_util::sync::CancellationToken;
 use victor_local::weights::{Convert as _, Requantise};
 
 const WIDTH: usize = 24;
@@ -25,7 +26,7 @@ pub(crate) fn imported(folder: &Path) -> PathBuf {
     });
     fs::write(folder.join("config.json"), shape.to_string()).unwrap();
     assert!(Requantise.needs(&weights).unwrap());
-    Requantise.convert(&weights, &model).unwrap();
+    Requantise.convert(&weights, &model, &CancellationToken::new()).unwrap();
     assert!(!Requantise.needs(&model).unwrap());
     model
 }

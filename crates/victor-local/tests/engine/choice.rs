@@ -10,6 +10,7 @@ use victor_local::Sampling;
 
 use crate::ask::{Local, question, tool};
 use crate::real;
+use tokio_util::sync::CancellationToken;
 
 /// A task, the right tool, and what its arguments must hold.
 const TASKS: [(&str, &str, &str); 20] = [
@@ -54,7 +55,10 @@ fn tools() -> Vec<Arc<ToolSpec>> {
 
 #[tokio::test]
 async fn twenty_tasks_with_seven_tools_give_twenty_valid_calls() {
-    let Some(model) = real::model(|from, to| victor_local::requantise(from, to).unwrap()) else { return };
+    let Some(model) = real::model(|from, to| victor_local::requantise(from, to, &CancellationToken::new()).unwrap())
+    else {
+        return;
+    };
     let local = Local::file(&model, Some(Sampling::default()));
     let (mut right, mut fitting) = (0, 0);
     for (task, name, held) in TASKS {
@@ -76,7 +80,10 @@ async fn twenty_tasks_with_seven_tools_give_twenty_valid_calls() {
 /// two tokens are about as likely (0.01 and 0.08 apart), so that roundings decide.
 #[tokio::test]
 async fn the_real_model_says_what_llama_cpp_says() {
-    let Some(model) = real::model(|from, to| victor_local::requantise(from, to).unwrap()) else { return };
+    let Some(model) = real::model(|from, to| victor_local::requantise(from, to, &CancellationToken::new()).unwrap())
+    else {
+        return;
+    };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/smollm2.json");
     let cases: Vec<(String, String)> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let local = Local::file(&model, Some(Sampling::default()));

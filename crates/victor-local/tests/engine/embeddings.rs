@@ -201,7 +201,10 @@ impl Pinned {
 
 #[tokio::test]
 async fn the_real_model_gives_the_vectors_of_the_reference() {
-    let Some(model) = real::embedding(|from, to| Requantise.convert(from, to).unwrap()) else { return };
+    let Some(model) = real::embedding(|from, to| Requantise.convert(from, to, &CancellationToken::new()).unwrap())
+    else {
+        return;
+    };
     let embedder = embedder_within(&model, 256);
     let cases: Vec<Pinned> = serde_json::from_str(include_str!("minilm.json")).unwrap();
     assert!(cases.len() >= 20);

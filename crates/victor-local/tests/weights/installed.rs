@@ -144,3 +144,30 @@ async fn a_model_that_is_being_fetched_is_not_removed() {
     let (_, removed) = tokio::join!(world.pull(), removed);
     assert!(removed.unwrap_err().to_string().contains("is being fetched"));
 }
+
+/// Says nothing where the tests run as somebody who may do everything.
+#[tokio::test]
+async fn what_may_not_be_read_or_written_is_told_with_the_remedy() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = Server::start(model());
+    let world = World::serving(server.address());
+    let path = world.pull().await.unwrap().record.path;
+    let may = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    may(&path, 0o000);
+    if File::open(&path).is_err() {
+        let error = world.pull().await.unwrap_err().to_string();
+        assert!(error.contains("cannot be read") && error.contains("make it readable"), "{error}");
+    }
+    may(&path, 0o600);
+    // A folder of somebody else that holds it already serves.
+    fs::remove_file(world.models().join("tiny.lock")).unwrap();
+    may(&world.models(), 0o500);
+    if File::create(world.models().join("x")).is_err() {
+        assert!(world.pull().await.unwrap().was_there);
+        let file = world.file("other.gguf", &model());
+        let other = Wanted::File { path: file, name: Some("other".to_owned()) };
+        let error = world.pull_wanted(&other).await.unwrap_err().to_string();
+        assert!(error.contains("cannot be locked") && error.contains("VICTOR_HOME"), "{error}");
+    }
+    may(&world.models(), 0o700);
+}

@@ -4,8 +4,11 @@
 
 mod beside;
 mod fetched;
+mod given_up;
 mod indexed;
 mod installed;
 mod packaged;
+mod resumed;
+mod runner;
 mod server;
 mod world;

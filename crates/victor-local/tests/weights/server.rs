@@ -16,8 +16,12 @@ pub(crate) struct Manner {
     /// Answers ranges with a part of the file.
     pub(crate) ranges: bool,
     pub(crate) status: u16,
-    /// Sends everybody from `/` paths to this path first.
-    pub(crate) redirect: Option<String>,
+    /// Sends everybody from paths that begin so to this path.
+    pub(crate) redirect: Option<(&'static str, &'static str)>,
+    /// What the file is said to be.
+    pub(crate) media_type: Option<&'static str>,
+    /// So many pages are refused first.
+    pub(crate) refusals: u32,
     /// Sends no body until it is opened.
     pub(crate) shut: bool,
 }
@@ -27,6 +31,7 @@ struct Shared {
     manner: Mutex<Option<Manner>>,
     opened: Condvar,
     ranges: Mutex<Vec<Option<String>>>,
+    paths: Mutex<Vec<String>>,
 }
 
 pub(crate) struct Server {
@@ -46,6 +51,8 @@ impl Server {
             ranges: true,
             status: 200,
             redirect: None,
+            media_type: None,
+            refusals: 0,
             shut: false,
         };
         let shared = Arc::new(Shared { manner: Mutex::new(Some(manner)), ..Shared::default() });
@@ -69,6 +76,11 @@ impl Server {
         self.shared.opened.notify_all();
     }
 
+    /// The path of every request so far.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.shared.paths.lock().unwrap().clone()
+    }
+
     /// The `Range` of every request for the file so far.
     pub(crate) fn ranges(&self) -> Vec<Option<String>> {
         self.shared.ranges.lock().unwrap().clone()
@@ -85,27 +97,43 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
             n.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
         })
     };
+    shared.paths.lock().unwrap().push(path.clone());
     let manner = shared.manner.lock().unwrap().clone().unwrap();
-    if let Some(to) = manner.redirect.as_ref().filter(|to| path != **to) {
+    if let Some((_, to)) = manner.redirect.filter(|(from, _)| path.starts_with(from)) {
         return write!(
             stream,
             "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
     }
     if let Some(page) = manner.page.as_ref().filter(|_| path.ends_with('/')) {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", page.len());
+        if manner.refusals > 0 {
+            shared.manner.lock().unwrap().as_mut().unwrap().refusals -= 1;
+            return refuse(&mut stream, 503);
+        }
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close";
+        let head = format!("{head}\r\ncontent-length: {}\r\n\r\n", page.len());
         return stream.write_all(&[head.as_bytes(), page.as_bytes()].concat());
     }
     shared.ranges.lock().unwrap().push(header("range"));
     if manner.status != 200 {
-        let status = manner.status;
-        return write!(stream, "HTTP/1.1 {status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        return refuse(&mut stream, manner.status);
     }
     if let Some(cut) = manner.cut {
         shared.manner.lock().unwrap().as_mut().unwrap().cut = None;
         return send(shared, &mut stream, &manner, header("range"), header("if-range"), cut);
     }
     send(shared, &mut stream, &manner, header("range"), header("if-range"), usize::MAX)
+}
+
+/// A whole file with its type and nothing else.
+fn send_as(stream: &mut TcpStream, media_type: &str, body: &[u8]) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {}", body.len());
+    write!(stream, "{head}\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(body)
+}
+
+fn refuse(stream: &mut TcpStream, status: u16) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 {status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
 }
 
 fn send(
@@ -120,7 +148,14 @@ fn send(
     let same = if_range.is_none_or(|tag| tag == manner.tag);
     let from = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let from = from.filter(|_| manner.ranges && same);
+    if from.is_some_and(|from| from >= total) {
+        let head = format!("HTTP/1.1 416 No\r\ncontent-range: bytes */{total}\r\ncontent-length: 0");
+        return write!(stream, "{head}\r\nconnection: close\r\n\r\n");
+    }
     let body = &manner.content[from.unwrap_or(0)..];
+    if let Some(media_type) = manner.media_type {
+        return send_as(stream, media_type, body);
+    }
     match from {
         Some(from) => {
             write!(stream, "HTTP/1.1 206 Part\r\ncontent-range: bytes {from}-{}/{total}\r\n", total - 1)?;

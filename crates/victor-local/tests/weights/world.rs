@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use victor_local::weights::{
     Call, Convert, Ended, Kind, KnownModel, Means, Patience, Progress, Pulled, Room, Runner, Source, Step, Wanted,
     Weights, WeightsError,
@@ -105,6 +106,20 @@ impl World {
         self.weights().pull(wanted, &(Arc::clone(&self.ear) as Arc<dyn Progress>)).await
     }
 
+    /// What a process that was killed left of a download: `NAME.part` with a note.
+    pub(crate) fn left(&self, name: &str, bytes: &[u8], url: &str, tag: &str) {
+        let folder = self.models().join("tiny");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{name}.part")), bytes).unwrap();
+        let note = serde_json::json!({"url": url, "validator": tag}).to_string();
+        std::fs::write(folder.join(format!("{name}.json")), note).unwrap();
+    }
+
+    /// Bytes of a part.
+    pub(crate) fn part(&self, name: &str) -> u64 {
+        std::fs::metadata(self.models().join("tiny").join(format!("{name}.part"))).map_or(0, |m| m.len())
+    }
+
     /// A file of the user's own.
     pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.folder.path().join(name);
@@ -137,7 +152,7 @@ impl Convert for Plain {
         Ok(false)
     }
 
-    fn convert(&self, _: &Path, _: &Path) -> Result<(), String> {
+    fn convert(&self, _: &Path, _: &Path, _: &CancellationToken) -> Result<(), String> {
         Err("nothing to convert".to_owned())
     }
 }
@@ -150,7 +165,7 @@ impl Convert for Doubling {
         Ok(true)
     }
 
-    fn convert(&self, source: &Path, target: &Path) -> Result<(), String> {
+    fn convert(&self, source: &Path, target: &Path, _: &CancellationToken) -> Result<(), String> {
         let bytes = std::fs::read(source).map_err(|e| e.to_string())?;
         std::fs::write(target, [bytes.clone(), bytes].concat()).map_err(|e| e.to_string())
     }

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use rmcp::ErrorData;
 use rmcp::model::{
     CallToolResponse, ClientCapabilities, GetPromptResponse, GetPromptResult, InputRequest, InputRequiredResult,
-    JsonObject, PromptMessage, Role, Tool,
+    JsonObject, PromptMessage, Role,
 };
 use serde_json::{Value, json};
-use victor_mcp::server::{Call, OwnPrompt, OwnTool, Retry};
+use victor_mcp::server::{Call, Card, OwnPrompt, OwnTool, Retry};
 
-use crate::talks::{said, tool};
+use crate::talks::{card, said};
 
 const NAMES: [&str; 10] = [
     "test_input_required_result_elicitation",
@@ -28,25 +28,19 @@ const NAMES: [&str; 10] = [
 ];
 
 pub(crate) fn tools() -> Vec<Arc<dyn OwnTool>> {
-    NAMES.map(|name| Arc::new(Ask { name }) as Arc<dyn OwnTool>).into()
+    NAMES.map(|name| Arc::new(Ask(card(name, &json!({})))) as Arc<dyn OwnTool>).into()
 }
 
-struct Ask {
-    name: &'static str,
-}
+struct Ask(Card);
 
 #[async_trait]
 impl OwnTool for Ask {
-    fn tool(&self) -> Tool {
-        tool(self.name, &json!({}))
-    }
-
-    fn category(&self) -> &'static str {
-        "fixtures"
+    fn card(&self) -> &Card {
+        &self.0
     }
 
     async fn call(&self, call: &Call<'_>, _: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
-        let kind = self.name.strip_prefix("test_input_required_result_").unwrap_or(self.name);
+        let kind = self.0.name().strip_prefix("test_input_required_result_").unwrap_or(self.0.name());
         match kind {
             "elicitation" | "test_streaming_elicitation" => {
                 Ok(one(&retry, "user_name", name_form("What is your name?")))

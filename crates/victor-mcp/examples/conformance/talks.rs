@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use rmcp::ErrorData;
 use rmcp::model::{
     CallToolResponse, CallToolResult, ContentBlock, CreateMessageRequestParams, ElicitRequestParams, ElicitationSchema,
-    JsonObject, LoggingLevel, SamplingMessage, Tool,
+    JsonObject, LoggingLevel, SamplingMessage,
 };
 use serde_json::{Value, json};
-use victor_mcp::server::{Call, OwnTool, Retry};
+use victor_core::tool::{Effects, ToolSpec};
+use victor_mcp::server::{Call, Card, OwnTool, Retry};
 
 pub(crate) fn tools() -> Vec<Arc<dyn OwnTool>> {
     let all = [
@@ -23,27 +24,20 @@ pub(crate) fn tools() -> Vec<Arc<dyn OwnTool>> {
         ("test_reconnection", json!({})),
         ("test_custom_headers", json!({"region": {"type": "string", "x-mcp-header": "Region"}})),
     ];
-    all.into_iter().map(|(name, properties)| Arc::new(Talk { name, properties }) as Arc<dyn OwnTool>).collect()
+    all.into_iter().map(|(name, properties)| Arc::new(Talk(card(name, &properties))) as Arc<dyn OwnTool>).collect()
 }
 
-struct Talk {
-    name: &'static str,
-    properties: Value,
-}
+struct Talk(Card);
 
 #[async_trait]
 impl OwnTool for Talk {
-    fn tool(&self) -> Tool {
-        tool(self.name, &self.properties)
-    }
-
-    fn category(&self) -> &'static str {
-        "fixtures"
+    fn card(&self) -> &Card {
+        &self.0
     }
 
     async fn call(&self, call: &Call<'_>, args: JsonObject, _: Retry) -> Result<CallToolResponse, ErrorData> {
         let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(match self.name {
+        Ok(match self.0.name() {
             "test_tool_with_logging" | "test_logging_tool" => logs(call).await,
             "test_sampling" => samples(call, &text("prompt")).await,
             "test_elicitation" => asks(call, &text("message"), "User response", form()).await,
@@ -61,9 +55,10 @@ impl OwnTool for Talk {
     }
 }
 
-pub(crate) fn tool(name: &'static str, properties: &Value) -> Tool {
+pub(crate) fn card(name: &str, properties: &Value) -> Card {
     let schema = json!({"type": "object", "properties": properties});
-    Tool::new(name, format!("The suite's fixture {name}"), schema.as_object().cloned().unwrap_or_default())
+    let about = format!("The suite's fixture {name}");
+    Card::new(ToolSpec::new(name, about, "fixtures", schema, Effects::NONE), None)
 }
 
 pub(crate) fn said(text: &str) -> CallToolResult {

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::config::{Address, ServerConfig};
 use super::connection::causes;
 use super::host::{Host, TokenStore};
+use super::trust;
 
 /// How long a person may take.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -47,11 +48,7 @@ impl Login {
         let granted = credentials.load().await.map_err(|e| fail(&e))?.map(|c| c.granted_scopes).unwrap_or_default();
         manager.set_credential_store(credentials);
         let challenge = challenge.filter(|c| !c.is_empty());
-        let found = match &challenge {
-            Some(challenge) => manager.resolve_metadata_from_challenge(Some(challenge)).await,
-            None => manager.resolve_metadata().await,
-        };
-        manager.set_metadata(found.map_err(|e| fail(&e))?.metadata);
+        discover(&mut manager, address, challenge.as_deref()).await.map_err(LoginError)?;
         let mut request = AuthorizationRequest::new(redirect).with_client_name("Victor").with_initial_scope_selection();
         let mut scopes = address.oauth.scopes.clone();
         scopes.extend(challenge.and_then(|c| more_rights(&c, &address.url, granted)).unwrap_or_default());
@@ -99,6 +96,20 @@ impl Login {
             return Ok(format!("{}?{query}", self.session.redirect_uri));
         }
     }
+}
+
+/// Finds out where one logs in; what may not be used for that is refused before anything is sent there.
+async fn discover(
+    manager: &mut AuthorizationManager,
+    address: &Address,
+    challenge: Option<&str>,
+) -> Result<(), String> {
+    let server = super::http::url(&address.url)?;
+    trust::check_server(&server)?;
+    let found = manager.resolve_metadata_from_challenge(challenge).await.map_err(|e| causes(&e))?.metadata;
+    trust::check(&server, &found)?;
+    manager.set_metadata(found);
+    Ok(())
 }
 
 /// The scopes for a server that wants more of them: those that were granted stay.
@@ -152,12 +163,13 @@ pub(super) async fn manager(
     address: &Address,
     host: &Host,
 ) -> Result<Option<AuthorizationManager>, String> {
-    if host.tokens.load(server)?.is_none() {
+    let store = Credentials { server: server.to_owned(), url: address.url.clone(), tokens: Arc::clone(&host.tokens) };
+    if store.load().await.map_err(|e| causes(&e))?.is_none_or(|kept| kept.token_response.is_none()) {
         return Ok(None);
     }
     let mut manager = AuthorizationManager::new(address.url.as_str()).await.map_err(|e| causes(&e))?;
-    let store = Credentials { server: server.to_owned(), url: address.url.clone(), tokens: Arc::clone(&host.tokens) };
     manager.set_credential_store(store);
+    discover(&mut manager, address, None).await?;
     let there = manager.initialize_from_store().await.map_err(|e| causes(&e))?;
     Ok(there.then_some(manager))
 }

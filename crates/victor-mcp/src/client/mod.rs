@@ -13,6 +13,7 @@ mod host;
 mod http;
 mod lines;
 mod login;
+mod mark;
 mod name;
 mod process;
 mod prompt;
@@ -24,6 +25,7 @@ mod sse;
 mod state;
 mod throttle;
 mod tool;
+mod trust;
 
 pub use config::{Address, Link, OAuth, Program, ServerConfig, Setting, Wire};
 pub use host::{CatalogStore, Client, Elicitation, Elicited, Elicitor, Host, Kept, TokenStore};

@@ -1,7 +1,9 @@
 //! A server's program: a process group of its own, its stderr in the log, and an end to all of it in every case.
 //!
 //! The group ends with this value. Should Victor itself be killed, a small shell that waits on a pipe ends the group:
-//! a death signal would follow the thread that started the program, not the process.
+//! a death signal would follow the thread that started the program, not the process. Who left the group is known by a
+//! variable, where the system shows those (Linux). Making Victor the reaper of such orphans would be the process's to
+//! choose, and not a library's.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,9 +19,11 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::watch;
 
 use super::config::Program;
+use super::mark::Mark;
 
-/// Waits for the end of its input, then ends the group that it is given.
-const WATCH: &str = r#"read -r _; kill -s KILL -- "-$1""#;
+/// Waits for the end of its input, then ends the group that it is given, and who has the variable that it is given.
+const WATCH: &str = r#"read -r _; kill -s KILL -- "-$1"
+for left in $(grep -slzx -e "$2" /proc/[0-9]*/environ); do left=${left#/proc/}; kill -s KILL "${left%/environ}"; done"#;
 /// Lines of stderr that are kept for messages.
 const KEPT: usize = 12;
 /// Bytes of a line of stderr that are read as one.
@@ -57,15 +61,17 @@ impl Process {
         let mut command = Command::new(&program.command);
         command.args(&program.args).current_dir(&program.folder).env_clear();
         command.envs(env.iter().map(|(n, v)| (n, v))).envs(&program.env);
+        let mark = Mark::new();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.env(&mark.0, "1");
         let mut child = command.spawn().map_err(|e| unstarted(program, &e))?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let group = group.ok_or_else(|| "it has no process id".to_owned())?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let life = Arc::new(Mutex::new(Life { alive: true, watcher: watcher(server, group) }));
+        let life = Arc::new(Mutex::new(Life { alive: true, watcher: watcher(server, group, &mark) }));
         let said = Arc::new(Mutex::new(VecDeque::new()));
         let listening = stderr.and_then(|stderr| listen(server, stderr, &said));
-        let ended = wait(child, group, &life, listening)?;
+        let ended = wait(child, (group, mark), &life, listening)?;
         let this = Self { group, life, ended, said };
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else { return Err("it has no pipes".to_owned()) };
         let fail = |e: io::Error| format!("its pipes cannot be used: {e}");
@@ -138,9 +144,9 @@ fn unstarted(program: &Program, e: &io::Error) -> String {
 }
 
 /// Ends the group when this process is gone: then nobody holds the other end of its input any more.
-fn watcher(server: &str, group: Pid) -> Option<Child> {
+fn watcher(server: &str, group: Pid, mark: &Mark) -> Option<Child> {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", WATCH, "victor-mcp-watch", &group.as_raw_nonzero().to_string()]).env_clear();
+    command.args(["-c", WATCH, "victor-mcp-watch", &group.as_raw_nonzero().to_string(), &mark.pair()]).env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let started = command.spawn();
     if let Err(e) = &started {
@@ -193,7 +199,7 @@ fn listen(
 /// Waits for the leader on a thread of its own, ends what it left behind, and only then lets go of its process id.
 fn wait(
     mut child: Child,
-    group: Pid,
+    (group, mark): (Pid, Mark),
     life: &Arc<Mutex<Life>>,
     listening: Option<std::sync::mpsc::Receiver<()>>,
 ) -> Result<watch::Receiver<Option<String>>, String> {
@@ -206,6 +212,7 @@ fn wait(
         let status = {
             let mut life = lock(&life);
             let _ = kill_process_group(group, Signal::KILL);
+            mark.kill();
             life.alive = false;
             if let Some(mut watcher) = life.watcher.take() {
                 // Before the group's name is free for others.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rmcp::ServiceError;
 use rmcp::model::{
-    ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, InputRequest,
-    InputRequiredResult,
+    CancelledNotificationParam, ClientResult, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ElicitationSchema, InputRequest, InputRequiredResult, ServerRequest,
 };
+use rmcp::service::PeerRequestOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +26,8 @@ pub(crate) const QUESTION: &str = "approval";
 const ONCE: &str = "allow once";
 const SESSION: &str = "allow for this session";
 const DENY: &str = "deny";
+/// How long taking a question back may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes of a preview that a question shows.
 const PREVIEW: usize = 4000;
 
@@ -152,10 +155,12 @@ pub(crate) enum Outcome {
     Said(Said),
     /// The client has to ask, and to repeat its request.
     Suspend(Box<InputRequest>),
+    /// Nobody has answered, and nobody waits any longer.
+    Open,
 }
 
-/// Puts a question to the client.
-pub(crate) async fn put(call: &Call<'_>, matter: &Matter) -> Outcome {
+/// Puts a question to the client, until the answer comes or `over` does.
+pub(crate) async fn put(call: &Call<'_>, matter: &Matter, over: impl Future<Output = ()>) -> Outcome {
     let params = match matter {
         Matter::Call(request) if !call.can_elicit() => return Outcome::Said(Said::Decided(nobody(request))),
         Matter::Person(_) if !call.can_elicit() => return Outcome::Said(Said::Replied(Reply::Nobody)),
@@ -165,17 +170,26 @@ pub(crate) async fn put(call: &Call<'_>, matter: &Matter) -> Outcome {
     if call.era() == Era::Requests {
         return Outcome::Suspend(Box::new(InputRequest::Elicitation(ElicitRequest::new(params))));
     }
+    let Some(filled) = fill_in(call, params, over).await else { return Outcome::Open };
     Outcome::Said(match matter {
-        Matter::Call(request) => Said::Decided(elicit(call, params, request).await),
-        Matter::Person(question) => {
-            Said::Replied(elicit_answer(call, question).await.map_or(Reply::Nobody, Reply::Answer))
+        Matter::Call(request) => Said::Decided(match filled {
+            Ok(result) => decision(&result, may_last(call, request)),
+            Err(e) => Decision::Deny { reason: format!("{}; the client could not ask: {e}", request.reason) },
+        }),
+        Matter::Person(_) => {
+            let value = filled.ok().as_ref().and_then(answer);
+            Said::Replied(value.map_or(Reply::Nobody, Reply::Answer))
         }
     })
 }
 
-/// Has the person answer what a workflow asks; nothing where they do not.
-pub(crate) async fn elicit_answer(call: &Call<'_>, question: &Question) -> Option<Value> {
-    answer(&fill_in(call, person_form(question)).await?.ok()?)
+/// Has the person answer what a workflow asks; nothing where they do not, or not before `over`.
+pub(crate) async fn elicit_answer(
+    call: &Call<'_>,
+    question: &Question,
+    over: impl Future<Output = ()>,
+) -> Option<Value> {
+    answer(&fill_in(call, person_form(question), over).await?.ok()?)
 }
 
 /// The question as a form with one field.
@@ -198,19 +212,34 @@ pub(crate) fn answer(result: &ElicitResult) -> Option<Value> {
     content.get("answer").cloned()
 }
 
-async fn elicit(call: &Call<'_>, params: ElicitRequestParams, request: &ApprovalRequest) -> Decision {
-    match fill_in(call, params).await {
-        None => Decision::Deny { reason: "the request was cancelled".to_owned() },
-        Some(Ok(result)) => decision(&result, may_last(call, request)),
-        Some(Err(e)) => Decision::Deny { reason: format!("{}; the client could not ask: {e}", request.reason) },
-    }
-}
-
-/// Has the client's person fill in a form; `None` if nobody waits any more.
-pub(crate) async fn fill_in(call: &Call<'_>, form: ElicitRequestParams) -> Option<Result<ElicitResult, ServiceError>> {
-    let timeout = call.session.door.config.question_timeout;
-    let asking = call.cx.peer.create_elicitation_with_timeout(form, Some(timeout));
-    call.waiting(asking, "a question waits for its answer").await
+/// Has the client's person fill in a form; `None` if nobody waits any more, which the client is told.
+async fn fill_in(
+    call: &Call<'_>,
+    form: ElicitRequestParams,
+    over: impl Future<Output = ()>,
+) -> Option<Result<ElicitResult, ServiceError>> {
+    let options = PeerRequestOptions::with_timeout(call.session.door.config.question_timeout);
+    let request = ServerRequest::ElicitRequest(ElicitRequest::new(form));
+    let asked = match call.cx.peer.send_cancellable_request(request, options).await {
+        Ok(asked) => asked,
+        Err(error) => return Some(Err(error)),
+    };
+    let id = asked.id.clone();
+    let answer = tokio::select! {
+        answer = call.waiting(asked.await_response(), "a question waits for its answer") => answer,
+        () = over => None,
+    };
+    let Some(answer) = answer else {
+        let taken_back =
+            CancelledNotificationParam::new(Some(id), Some("nobody waits for the answer any longer".to_owned()));
+        // A client that reads nothing any more needs no word.
+        let _ = tokio::time::timeout(FAREWELL, call.cx.peer.notify_cancelled(taken_back)).await;
+        return None;
+    };
+    Some(answer.and_then(|result| match result {
+        ClientResult::ElicitResult(result) => Ok(result),
+        _ => Err(ServiceError::UnexpectedResponse),
+    }))
 }
 
 /// An answer that asks for input, with what the client has to bring back.

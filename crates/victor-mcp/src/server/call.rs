@@ -1,13 +1,12 @@
 //! One request on its way: who sent it, what its client can do, and how it is told of progress.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientCapabilities, JsonObject, LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam,
-    ProgressToken, ProtocolVersion,
+    ClientCapabilities, LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam, ProgressToken,
+    ProtocolVersion,
 };
 use rmcp::service::RequestContext;
 use serde_json::Value;
@@ -81,10 +80,22 @@ impl<'a> Call<'a> {
         loop {
             tokio::select! {
                 answer = &mut answer => return Some(answer),
-                () = self.cx.ct.cancelled() => return None,
-                () = self.session.closing.cancelled() => return None,
+                () = self.gone() => return None,
                 _ = heartbeat.tick() => self.progress(what).await,
             }
+        }
+    }
+
+    /// Whether its client has cancelled it, or is gone.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.cx.ct.is_cancelled() || self.session.closing.is_cancelled()
+    }
+
+    /// Ends when it is given up.
+    pub(crate) async fn gone(&self) {
+        tokio::select! {
+            () = self.cx.ct.cancelled() => {}
+            () = self.session.closing.cancelled() => {}
         }
     }
 
@@ -163,46 +174,3 @@ pub struct Retry {
     /// The answers.
     pub responses: std::collections::BTreeMap<String, Value>,
 }
-
-/// A tool that the door has of its own, beside those of the runtime.
-#[async_trait::async_trait]
-pub trait OwnTool: Send + Sync + 'static {
-    /// What is said of it.
-    fn tool(&self) -> rmcp::model::Tool;
-
-    /// The group that it belongs to.
-    fn category(&self) -> &'static str;
-
-    /// What its caller has to be allowed, beside calling tools.
-    fn scope(&self) -> Option<victor_core::token::Scope> {
-        None
-    }
-
-    /// Does it.
-    ///
-    /// # Errors
-    /// What is wrong with the request; failures of the work are answers.
-    async fn call(
-        &self,
-        call: &Call<'_>,
-        arguments: JsonObject,
-        retry: Retry,
-    ) -> Result<rmcp::model::CallToolResponse, rmcp::ErrorData>;
-}
-
-/// A prompt of the suite that asks before it answers.
-#[cfg(feature = "conformance")]
-#[async_trait::async_trait]
-pub trait OwnPrompt: Send + Sync + 'static {
-    /// The name that it is picked by.
-    fn name(&self) -> &'static str;
-
-    /// Its messages, or what is to be asked first.
-    ///
-    /// # Errors
-    /// What is wrong with the request.
-    async fn get(&self, call: &Call<'_>, retry: Retry) -> Result<rmcp::model::GetPromptResponse, rmcp::ErrorData>;
-}
-
-/// All tools of the door's own.
-pub(crate) type OwnTools = Vec<Arc<dyn OwnTool>>;

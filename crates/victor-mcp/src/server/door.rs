@@ -18,17 +18,16 @@ use victor_core::runtime::Runtime;
 use victor_core::token::Principal;
 use victor_core::tool::ToolSpec;
 
-use super::call::{OwnTool, OwnTools};
 use super::config::{self, Config};
 use super::host::Host;
+use super::own::{OwnTool, OwnTools};
+use super::places::Places;
 use super::runs::{RunAgent, RunStatus, Runs};
 use super::workflows::{RunWorkflow, WorkflowStatus};
 use crate::convert;
 
 /// How long an answer to a question may take to come back.
 const STATE_LIFE: Duration = Duration::from_mins(10);
-/// Sessions over HTTP at the same time at most, with the requests that belong to none.
-const PLACES: usize = 1024;
 /// Hexadecimal digits of the seal of a session's id.
 const SEAL: usize = 32;
 /// Resources that all clients together may watch.
@@ -40,14 +39,14 @@ pub(crate) struct Door {
     pub(crate) config: Config,
     pub(crate) own: OwnTools,
     #[cfg(feature = "conformance")]
-    pub(crate) fixtures: Vec<Arc<dyn super::call::OwnPrompt>>,
+    pub(crate) fixtures: Vec<Arc<dyn super::own::OwnPrompt>>,
     pub(crate) runs: Arc<Runs>,
     /// Ends everything that is under way.
     pub(crate) closing: CancellationToken,
     /// Ends what only waits for something to happen.
     pub(crate) quiet: CancellationToken,
     /// Places of clients over HTTP.
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
     /// Places of watched resources, of all clients together.
     pub(crate) watches: Arc<Semaphore>,
     seals: OnceLock<RequestStateCodec>,
@@ -60,7 +59,7 @@ impl Door {
         let mut own: OwnTools = vec![
             Arc::new(RunAgent::new(Arc::clone(&runs))),
             Arc::new(RunStatus::new(Arc::clone(&runs))),
-            Arc::new(RunWorkflow::new()),
+            Arc::new(RunWorkflow::new(Arc::clone(&runs))),
             Arc::new(WorkflowStatus::new()),
         ];
         own.extend(extra);
@@ -74,7 +73,7 @@ impl Door {
             runs,
             closing,
             quiet,
-            places: Arc::new(Semaphore::new(PLACES)),
+            places: Arc::default(),
             watches: Arc::new(Semaphore::new(WATCHES)),
             seals: OnceLock::new(),
             key,
@@ -102,23 +101,24 @@ impl Door {
 
     /// The door's own tool of this name, where it is offered.
     pub(crate) fn own_tool(&self, name: &str) -> Option<&Arc<dyn OwnTool>> {
-        let named = self.own.iter().find(|tool| tool.tool().name == name)?;
-        self.config.tools.admits(name, named.category()).then_some(named)
+        let named = self.own.iter().find(|tool| tool.card().name() == name)?;
+        self.config.tools.admits(name, named.card().category()).then_some(named)
     }
 
     /// All tools that are offered, sorted by name.
     pub(crate) async fn tools(&self, runtime: &Runtime) -> Vec<Tool> {
         let specs = runtime.own_tool_set().await.specs();
         let mode = runtime.defaults().mode.unwrap_or_default();
-        let own = |name: &str| self.own.iter().any(|tool| tool.tool().name == name);
+        let own = |name: &str| self.own.iter().any(|tool| tool.card().name() == name);
         let offered = specs.iter().filter(|s| self.offers(s) && mode.permits(s.effects) && !own(&s.name));
         let mut tools: Vec<Tool> = offered.map(|s| convert::tool(s)).collect();
         if runtime.defaults().dry_run == DryRun::On {
             // What would be done has no form for programs.
             tools.iter_mut().for_each(|tool| tool.output_schema = None);
         }
-        let own = self.own.iter().filter(|t| self.config.tools.admits(&t.tool().name, t.category()));
-        tools.extend(own.map(|t| t.tool()));
+        let own = self.own.iter().map(|own| own.card());
+        let own = own.filter(|card| self.config.tools.admits(card.name(), card.category()));
+        tools.extend(own.map(|card| card.tool().clone()));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         tools
     }

@@ -1,7 +1,6 @@
 //! The door over HTTP: Streamable HTTP at `/mcp`, and the older SSE transport at `/sse`. Who may call is found out by
 //! whoever serves the router.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,8 +8,9 @@ use axum::middleware::from_fn_with_state;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 
-use super::binding;
+use super::binding::{self, Binding};
 use super::door::Door;
+use super::places::PLACE;
 use super::session::{Link, Session};
 use super::sse;
 
@@ -38,12 +38,12 @@ pub(crate) fn router(door: &Arc<Door>) -> Router {
     };
     let served = Arc::clone(door);
     let session = move || {
-        let place = Arc::clone(&served.places).try_acquire_owned();
-        let place = place.map_err(|_| io::Error::other("there are too many clients; come back later"))?;
+        let place = PLACE.try_with(Clone::clone).ok().flatten();
         Ok(Session::new(Arc::clone(&served), Link::Http).at(place))
     };
-    let service = StreamableHttpService::new(session, Arc::<LocalSessionManager>::default(), config);
-    let bound = from_fn_with_state(Arc::clone(door), binding::bind);
+    let sessions = Arc::<LocalSessionManager>::default();
+    let service = StreamableHttpService::new(session, Arc::clone(&sessions), config);
+    let bound = from_fn_with_state(Binding { door: Arc::clone(door), sessions }, binding::bind);
     let router = Router::new().route_service("/mcp", service).layer(bound);
     match door.config.guard {
         Guard::Loopback => router,

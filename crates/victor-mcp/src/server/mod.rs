@@ -11,6 +11,9 @@ mod door;
 mod host;
 mod http;
 mod lists;
+#[cfg_attr(not(feature = "conformance"), expect(unreachable_pub, reason = "the fixtures of the suite are made of it"))]
+mod own;
+mod places;
 mod runs;
 mod sampling;
 mod session;
@@ -34,10 +37,12 @@ pub use host::Host;
 pub use http::Guard;
 
 #[cfg(feature = "conformance")]
-pub use call::{Call, OwnPrompt, OwnTool, Retry};
+pub use call::{Call, Retry};
+#[cfg(feature = "conformance")]
+pub use own::{Card, OwnPrompt, OwnTool};
 
-use call::OwnTools;
 use door::Door;
+use own::OwnTools;
 use session::{Link, Session};
 use stdio::Lines;
 
@@ -76,7 +81,7 @@ impl McpServer {
         let runtime = self.door.host.runtime().await?;
         let specs = runtime.own_tool_set().await.specs();
         let mut all: Vec<_> = specs.iter().map(|s| (s.name.clone(), s.category.clone())).collect();
-        all.extend(self.door.own.iter().map(|t| (t.tool().name.to_string(), t.category().to_owned())));
+        all.extend(self.door.own.iter().map(|t| (t.card().name().to_owned(), t.card().category().to_owned())));
         all.retain(|(name, _)| !self.door.config.tools.hides(name));
         Ok(all)
     }

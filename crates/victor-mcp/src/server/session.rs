@@ -14,13 +14,14 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use victor_core::permission::Grants;
 use victor_core::runtime::Runtime;
 
 use super::call::{Call, Era, era};
 use super::door::{Door, unavailable};
+use super::places::Place;
 use super::{lists, tasks, tools, watch};
 use crate::convert;
 
@@ -67,7 +68,7 @@ pub(crate) struct Session {
     pub(crate) grants: Held<Grants>,
     pub(crate) watched: Held<HashMap<String, DropGuard>>,
     /// Its place among the clients over HTTP.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<Arc<Place>>,
 }
 
 impl Session {
@@ -80,13 +81,13 @@ impl Session {
             level: Held::default(),
             grants: Held::default(),
             watched: Held::default(),
-            _place: None,
+            place: None,
         }
     }
 
     /// The same, with its place among all clients for as long as it lives.
-    pub(crate) fn at(self, place: OwnedSemaphorePermit) -> Self {
-        Self { _place: Some(place), ..self }
+    pub(crate) fn at(self, place: Option<Arc<Place>>) -> Self {
+        Self { place, ..self }
     }
 
     pub(crate) fn log_level(&self) -> Option<LoggingLevel> {
@@ -142,12 +143,13 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let _working = self.place.as_ref().map(Place::works);
         Box::pin(tools::call(&Call::new(self, &cx), request)).await
     }
 
     /// For what HTTP headers have to repeat of a call's arguments; the runtime's tools ask for none.
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.door.own_tool(name).map(|own| own.tool())
+        self.door.own_tool(name).map(|own| own.card().tool().clone())
     }
 
     async fn list_prompts(

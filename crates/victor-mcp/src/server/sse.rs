@@ -25,12 +25,16 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use victor_core::token::Principal;
 
+use super::binding::refusal;
 use super::door::Door;
+use super::places::Full;
 use super::session::{Link, Session};
 use super::stdio::begins;
 
 /// Clients at the same time at most.
 const CLIENTS: usize = 256;
+/// Those of one owner.
+const OWN: usize = 64;
 /// Messages that wait for each side.
 const WAITING: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -62,8 +66,9 @@ async fn open(State(shared): State<Shared>, OriginalUri(uri): OriginalUri, reque
     let owner = request.extensions().get::<Principal>().map_or_else(|| Arc::from("local"), |p| Arc::clone(&p.owner));
     let (inbox, from) = mpsc::channel(WAITING);
     let (to, outbox) = mpsc::channel(WAITING);
-    let Some(place) = Place::take(&shared.clients, &id, inbox, owner) else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many clients; come back later").into_response();
+    let place = match Place::take(&shared.clients, &id, inbox, owner) {
+        Ok(place) => place,
+        Err(full) => return refusal(full),
     };
     let base = uri.path().strip_suffix("/sse").unwrap_or_default();
     let first = Event::default().event("endpoint").data(format!("{base}/messages?sessionId={id}"));
@@ -158,13 +163,17 @@ struct Place {
 }
 
 impl Place {
-    fn take(clients: &Arc<Clients>, id: &str, inbox: Inbox, owner: Arc<str>) -> Option<Self> {
+    fn take(clients: &Arc<Clients>, id: &str, inbox: Inbox, owner: Arc<str>) -> Result<Self, Full> {
         let mut all = clients.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.values().filter(|(_, other)| *other == owner).count();
+        if own >= OWN {
+            return Err(Full::Own);
+        }
         if all.len() >= CLIENTS {
-            return None;
+            return Err(Full::All);
         }
         all.insert(id.to_owned(), (inbox, owner));
-        Some(Self { clients: Arc::clone(clients), id: id.to_owned() })
+        Ok(Self { clients: Arc::clone(clients), id: id.to_owned() })
     }
 }
 

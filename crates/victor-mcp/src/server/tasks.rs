@@ -33,7 +33,8 @@ async fn payload(call: &Call<'_>, live: &Live) -> TaskPayload {
         return TaskPayload::Completed { result: result.unwrap_or_default() };
     }
     let Some(question) = live.question() else { return TaskPayload::Working };
-    match ask::put(call, &question).await {
+    match ask::put(call, &question, std::future::pending()).await {
+        Outcome::Open => TaskPayload::Working,
         Outcome::Said(said) => {
             live.answer(&question.id(), said);
             TaskPayload::Working

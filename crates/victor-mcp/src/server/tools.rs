@@ -1,6 +1,6 @@
 //! `tools/call`: through the runtime's pipeline, with progress, questions and an end when the client wants none.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 
 use rmcp::ErrorData;
@@ -30,7 +30,7 @@ pub(crate) async fn call(call: &Call<'_>, request: CallToolRequestParams) -> Res
     let retry = Retry { state: request.request_state, responses: request.input_responses.unwrap_or_default() };
     let arguments = request.arguments.unwrap_or_default();
     if let Some(own) = door.own_tool(&request.name) {
-        may(call, own.scope())?;
+        may(call, own.card().scope())?;
         return own.call(call, arguments, retry).await;
     }
     let runtime = call.session.runtime(call.cx).await?;
@@ -157,9 +157,11 @@ impl Follow<'_> {
                     }
                     return Ended::Done(done);
                 }
-                Some(asked) = questions.recv() => match (ask::put(call, &asked.matter).await, &asked.matter) {
+                Some(asked) = questions.recv() => match (ask::put(call, &asked.matter, pending()).await, &asked.matter) {
                     // A call that is gone wants no answer.
                     (Outcome::Said(said), _) => drop(asked.reply.send(said)),
+                    // The request was cancelled; without an answer the call is denied.
+                    (Outcome::Open, _) => {}
                     (Outcome::Suspend(question), Matter::Call(_)) => {
                         return self.suspended(work, &asked, *question).await;
                     }

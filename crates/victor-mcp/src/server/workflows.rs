@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, InputRequest, JsonObject, Tool};
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, InputRequest, JsonObject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,7 +18,6 @@ use victor_core::permission::{AllowAll, Approver};
 use victor_core::question::{AskLater, Nobody, Question, Reply};
 use victor_core::runtime::Runtime;
 use victor_core::token::Scope;
-use victor_core::tool::{Effects, ToolSpec, parameters_of};
 use victor_workflow::Workflows;
 use victor_workflow::error::WorkflowError;
 use victor_workflow::options::{RunOptions, RunState, WorkflowOutcome};
@@ -26,9 +25,10 @@ use victor_workflow::resume::Resumed;
 use victor_workflow::run::WorkflowRun;
 
 use super::ask::{self, Asked, Desk, Matter, Outcome, Said, State};
-use super::call::{Call, Era, OwnTool, Retry};
+use super::call::{Call, Era, Retry};
 use super::config::Questions;
-use super::runs::{SILENT, arguments, note, over};
+use super::own::{Card, OwnTool};
+use super::runs::{Patience, Room, Runs, SILENT, note, patience};
 use crate::convert;
 
 const CATEGORY: &str = "workflows";
@@ -79,56 +79,53 @@ struct Report {
 }
 
 /// Runs a workflow.
-pub(crate) struct RunWorkflow(ToolSpec);
+pub(crate) struct RunWorkflow {
+    runs: Arc<Runs>,
+    card: Card,
+}
 
 /// Tells how a run of one stands.
-pub(crate) struct WorkflowStatus(ToolSpec);
+pub(crate) struct WorkflowStatus(Card);
 
 impl RunWorkflow {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(runs: Arc<Runs>) -> Self {
         let about = "Runs one of the workspace's workflows: agents, tools, conditions and people in a fixed order, saved \
                      at each step.";
-        let spec = ToolSpec::new(RUN, about, CATEGORY, parameters_of::<RunArgs>(), Effects::AGENT);
-        Self(spec.output(Some(convert::answer_of::<Report>())))
+        Self { runs, card: Card::of::<RunArgs, Report>(RUN, about, CATEGORY) }
     }
 }
 
 impl WorkflowStatus {
     pub(crate) fn new() -> Self {
         let about = "Tells how a run of `run_workflow` stands, and can end it.";
-        let spec = ToolSpec::new("workflow_status", about, CATEGORY, parameters_of::<StatusArgs>(), Effects::AGENT);
-        Self(spec.output(Some(convert::answer_of::<Report>())))
+        Self(Card::of::<StatusArgs, Report>("workflow_status", about, CATEGORY))
     }
 }
 
 #[async_trait]
 impl OwnTool for RunWorkflow {
-    fn tool(&self) -> Tool {
-        convert::tool(&self.0)
-    }
-
-    fn category(&self) -> &'static str {
-        CATEGORY
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(Scope::Chat)
+    fn card(&self) -> &Card {
+        &self.card
     }
 
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
-        let args: RunArgs = match arguments(&self.0, given) {
+        let args: RunArgs = match self.card.arguments(given) {
             Ok(args) => args,
             Err(wrong) => return Ok((*wrong).into()),
         };
         let runtime = call.session.runtime(call.cx).await?;
         let wait = args.wait_seconds.map(Duration::from_secs_f64).or(call.progress_token().is_none().then_some(SILENT));
-        let desk = Counter { call, runtime: &runtime, workflows: Workflows::of(&runtime), wait };
+        let room = match self.runs.room() {
+            Ok(room) => room,
+            Err(full) => return Ok((*full).into()),
+        };
+        let desk = Counter { call, runtime: &runtime, workflows: Workflows::of(&runtime), room: Arc::new(room) };
         let answered = match &retry.state {
             Some(sealed) => desk.answered(sealed, &retry).await?,
             None => desk.begin(&args).await,
         };
         match answered {
-            Ok(Some((run, questions))) => desk.follow(run, questions).await,
+            Ok(Some((run, questions))) => desk.follow(run, questions, patience(wait)).await,
             Ok(None) => Ok(convert::failure("the run works elsewhere: `workflow_status` tells of it").into()),
             Err(error) => Ok(convert::failure(error.to_string()).into()),
         }
@@ -137,20 +134,12 @@ impl OwnTool for RunWorkflow {
 
 #[async_trait]
 impl OwnTool for WorkflowStatus {
-    fn tool(&self) -> Tool {
-        convert::tool(&self.0)
-    }
-
-    fn category(&self) -> &'static str {
-        CATEGORY
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(Scope::Chat)
+    fn card(&self) -> &Card {
+        &self.0
     }
 
     async fn call(&self, call: &Call<'_>, given: JsonObject, _: Retry) -> Result<CallToolResponse, ErrorData> {
-        let args: StatusArgs = match arguments(&self.0, given) {
+        let args: StatusArgs = match self.0.arguments(given) {
             Ok(args) => args,
             Err(wrong) => return Ok((*wrong).into()),
         };
@@ -188,7 +177,8 @@ struct Counter<'a> {
     call: &'a Call<'a>,
     runtime: &'a Runtime,
     workflows: Workflows,
-    wait: Option<Duration>,
+    /// Held for as long as the run works.
+    room: Arc<Room>,
 }
 
 impl Counter<'_> {
@@ -253,10 +243,11 @@ impl Counter<'_> {
         &self,
         mut run: WorkflowRun,
         mut questions: mpsc::Receiver<Asked>,
+        mut patience: Patience,
     ) -> Result<CallToolResponse, ErrorData> {
         loop {
             let id = run.id();
-            let outcome = match self.work(run, questions).await {
+            let outcome = match self.work(run, questions, &mut patience).await {
                 Some(Ok(outcome)) => outcome,
                 Some(Err(error)) => return Ok(convert::failure(error.to_string()).into()),
                 None => return Ok(Report::running(id).told().into()),
@@ -272,7 +263,7 @@ impl Counter<'_> {
                     let asks = InputRequest::Elicitation(ElicitRequest::new(ask::person_form(question)));
                     return Ok(ask::input_required(self.call, asks, &state).into());
                 }
-                Era::Sessions => ask::elicit_answer(self.call, question).await,
+                Era::Sessions => ask::elicit_answer(self.call, question, &mut patience).await,
             };
             let Some(value) = answered else { return Ok(Report::from(&outcome).told().into()) };
             match self.resume(id, question.id.clone(), value).await {
@@ -288,48 +279,70 @@ impl Counter<'_> {
         &self,
         mut run: WorkflowRun,
         mut questions: mpsc::Receiver<Asked>,
+        patience: &mut Patience,
     ) -> Option<Result<WorkflowOutcome, WorkflowError>> {
-        let session = self.call.session;
         let mut heartbeat = self.call.heartbeat();
-        let mut deadline = std::pin::pin!(over(self.wait));
-        let gone = async {
-            tokio::select! {
-                () = self.call.cx.ct.cancelled() => {}
-                () = session.closing.cancelled() => {}
-            }
-        };
-        let mut gone = std::pin::pin!(gone);
+        let mut gone = std::pin::pin!(self.call.gone());
         loop {
-            tokio::select! {
+            let open = tokio::select! {
                 event = run.next() => match event {
-                    Some(event) => if let Some(note) = note(&event.kind) { self.call.progress(&note).await },
+                    Some(event) => {
+                        if let Some(note) = note(&event.kind) {
+                            self.call.progress(&note).await;
+                        }
+                        continue;
+                    }
                     None => return Some(run.taken()),
                 },
-                Some(asked) = questions.recv() => self.decide(asked).await,
-                _ = heartbeat.tick() => self.call.progress("the workflow goes on").await,
-                () = &mut deadline => {
-                    run.detach();
-                    return None;
+                Some(asked) = questions.recv() => self.decide(asked, &mut *patience).await,
+                _ = heartbeat.tick() => {
+                    self.call.progress("the workflow goes on").await;
+                    continue;
                 }
-                () = &mut gone => {
+                () = &mut *patience => Asking::Over,
+                () = &mut gone => Asking::Over,
+            };
+            match open {
+                Asking::Done => {}
+                Asking::Over if self.call.is_given_up() => {
                     run.cancel();
                     return Some(run.outcome().await);
+                }
+                Asking::Over => {
+                    let room = Arc::clone(&self.room);
+                    self.runtime.spawn(async move {
+                        // How it ended stands in the journal.
+                        let _ = run.outcome().await;
+                        drop(room);
+                    });
+                    return None;
                 }
             }
         }
     }
 
-    /// A question of the run. Where asking means to end the request, a node waits for leave, and the run with it; a
-    /// workflow within the run cannot.
-    async fn decide(&self, asked: Asked) {
-        let said = match (ask::put(self.call, &asked.matter).await, &asked.matter) {
+    /// A question of the run. Where asking means to end the request, or nobody has answered in time, a node waits for
+    /// leave, and the run with it; a workflow within the run cannot.
+    async fn decide(&self, asked: Asked, patience: &mut Patience) -> Asking {
+        let put = ask::put(self.call, &asked.matter, patience).await;
+        let asking = if matches!(put, Outcome::Open) { Asking::Over } else { Asking::Done };
+        let said = match (put, &asked.matter) {
             (Outcome::Said(said), _) => said,
-            (Outcome::Suspend(_), Matter::Call(_)) => Said::Replied(Reply::Later),
-            (Outcome::Suspend(_), Matter::Person(_)) => Said::Replied(Reply::Nobody),
+            (Outcome::Suspend(_) | Outcome::Open, Matter::Call(_)) => Said::Replied(Reply::Later),
+            (Outcome::Suspend(_) | Outcome::Open, Matter::Person(_)) => Said::Replied(Reply::Nobody),
         };
         // A call that is gone wants no answer.
         let _ = asked.reply.send(said);
+        asking
     }
+}
+
+/// What comes of waiting with the run.
+enum Asking {
+    /// It goes on.
+    Done,
+    /// Nobody waits any longer.
+    Over,
 }
 
 impl Report {

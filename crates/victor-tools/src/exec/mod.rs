@@ -5,6 +5,7 @@ mod environment;
 mod output;
 mod process;
 mod split;
+mod watch;
 mod wrapper;
 
 pub use bash::Bash;

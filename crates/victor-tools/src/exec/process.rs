@@ -12,6 +12,7 @@ use victor_core::error::ToolError;
 use victor_core::tool::ToolCx;
 
 use super::output::Capture;
+use super::watch::Watched;
 use crate::platform::{self, Group};
 use crate::sandbox::{self, Limits};
 
@@ -160,6 +161,7 @@ fn read_all(mut reader: PipeReader, into: &Shared, done: mpsc::Sender<()>) {
 fn wait(mut child: Child, running: &Running, all_read: mpsc::Receiver<()>, readers: usize) -> Status {
     let (tell, ended) = oneshot::channel();
     let (group, alive, mark) = (running.group, Arc::clone(&running.alive), running.mark.clone());
+    let watched = Watched::new(group);
     thread::spawn(move || {
         group.wait_unreaped();
         let mut open = readers;
@@ -170,6 +172,7 @@ fn wait(mut child: Child, running: &Running, all_read: mpsc::Receiver<()>, reade
         group.kill();
         platform::kill_marked(&mark, "1");
         *alive = false;
+        drop(watched);
         let status = child.wait();
         drop(alive);
         while open > 0 && all_read.recv_timeout(DRAIN).is_ok() {

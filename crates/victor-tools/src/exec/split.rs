@@ -3,6 +3,8 @@
 //! What the grammar does not show for certain is said to be unsplit: then no rule allows the line, and somebody is
 //! asked. The commands that can be seen are named all the same, so that a rule which denies one of them does so.
 
+mod again;
+
 use tree_sitter::{Node, Parser};
 
 use super::wrapper::{Inner, Word, base_name, inner};
@@ -73,6 +75,9 @@ fn read(line: &str, split: &mut Split, depth: usize) {
     if line.chars().any(|c| (c.is_control() && c != '\n' && c != '\t') || (c.is_whitespace() && !c.is_ascii())) {
         return split.uncertain("it holds control characters or unusual white space");
     }
+    if continues_a_word(line) {
+        split.uncertain("a word in it goes on behind the end of a line");
+    }
     let mut parser = Parser::new();
     let tree = parser.set_language(&tree_sitter_bash::LANGUAGE.into()).ok().and_then(|()| parser.parse(line, None));
     let Some(tree) = tree else { return split.uncertain("it cannot be parsed") };
@@ -82,21 +87,45 @@ fn read(line: &str, split: &mut Split, depth: usize) {
     if substitutes_unseen(tree.root_node(), line) {
         split.uncertain("it substitutes a command where the grammar does not show it");
     }
+    if let Some(why) = again::hidden(tree.root_node(), line) {
+        split.uncertain(why);
+    }
     Reader { line, split, depth }.node(tree.root_node());
+}
+
+/// Whether a backslash joins two lines in the middle of a word: the grammar takes that for the end of the word.
+fn continues_a_word(line: &str) -> bool {
+    line.match_indices("\\\n").any(|(at, joint)| {
+        let before = &line[..at];
+        let escaped = before.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
+        let blank = |c: char| c == ' ' || c == '\t';
+        !escaped && !before.ends_with(blank) && !line[at + joint.len()..].starts_with(blank)
+    })
 }
 
 /// Whether the line begins a substitution that is no node of the tree, nor in a text that is never substituted.
 fn substitutes_unseen(root: Node<'_>, line: &str) -> bool {
     let (mut inert, mut seen) = (Vec::new(), Vec::new());
-    let mut open = vec![root];
-    while let Some(node) = open.pop() {
+    // Within these, quotes are texts like others.
+    let mut open = vec![(root, false)];
+    while let Some((node, within)) = open.pop() {
         let quoted = node.kind() == "heredoc_body" && is_quoted_heredoc(node, line);
-        if quoted || matches!(node.kind(), "raw_string" | "comment" | "ansi_c_string") {
+        if quoted || (!within && matches!(node.kind(), "raw_string" | "comment" | "ansi_c_string")) {
             inert.push(node.byte_range());
         } else if node.child_count() == 0 {
             seen.push(node.byte_range());
         } else {
-            open.extend((0..node.child_count()).filter_map(|i| node.child(i)));
+            let within = match node.kind() {
+                "string"
+                | "translated_string"
+                | "heredoc_body"
+                | "expansion"
+                | "subscript"
+                | "arithmetic_expansion" => true,
+                "command_substitution" | "process_substitution" => false,
+                _ => within,
+            };
+            open.extend((0..node.child_count()).filter_map(|i| node.child(i)).map(|child| (child, within)));
         }
     }
     let begins = |mark: &str, is: fn(&str) -> bool| {
@@ -174,10 +203,6 @@ impl<'a> Reader<'a> {
                 self.children(node);
             }
             "raw_string" | "ansi_c_string" => self.read_again(node),
-            "expansion" => {
-                self.read_again(node);
-                self.children(node);
-            }
             "comment"
             | "word"
             | "number"
@@ -213,6 +238,7 @@ impl<'a> Reader<'a> {
             | "concatenation"
             | "arithmetic_expansion"
             | "brace_expression"
+            | "expansion"
             | "binary_expression"
             | "unary_expression"
             | "postfix_expression"
@@ -232,14 +258,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Texts that the shell reads once more as code: `${x@P}`, and subscripts that builtins take as text.
+    /// Subscripts that builtins take as text.
     fn read_again(&mut self, node: Node<'_>) {
         let text = self.text(node);
-        let again = match node.kind() {
-            "expansion" => text.ends_with("@P}"),
-            _ => text.contains("[$(") || text.contains("[`"),
-        };
-        if again {
+        if text.contains("[$(") || text.contains("[`") {
             self.split.uncertain("it has a text that the shell may read as code");
         }
     }
@@ -297,7 +319,7 @@ impl<'a> Reader<'a> {
         if literal.contains(['*', '?', '[', '{', '}', '!', '=']) && literal != "[" && literal != "[[" {
             return self.split.uncertain("the name of a command is a pattern");
         }
-        if ["/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/", "/usr/sbin/"].iter().any(|d| literal.starts_with(d)) {
+        if is_system_program(literal) {
             let plain = Word { raw: base_name(literal).to_owned(), literal: Some(base_name(literal).to_owned()) };
             let words: Vec<Word> = std::iter::once(plain).chain(words[1..].iter().cloned()).collect();
             self.split.command(format!("{}{redirects}", joined(&words)));
@@ -372,6 +394,23 @@ impl<'a> Reader<'a> {
         }
         .filter(|_| node.kind() != "concatenation" || covers(node))
     }
+}
+
+/// Whether a path leads to a program of the system, however it is written.
+fn is_system_program(path: &str) -> bool {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let folder = parts.split_last().map(|(_, folder)| folder).unwrap_or_default();
+    // From the current folder, enough `..` lead to the root.
+    let from_root = path.starts_with('/') || path.split('/').any(|part| part == "..");
+    let known: [&[&str]; 5] = [&["bin"], &["sbin"], &["usr", "bin"], &["usr", "sbin"], &["usr", "local", "bin"]];
+    from_root && known.contains(&folder)
 }
 
 /// Whether the named children of a node are all of its text: else something stands between them.

@@ -48,7 +48,7 @@ const fn wrapper(name: &'static str, valued: &'static [&'static str]) -> Wrapper
     Wrapper { name, valued, own: 0, assigns: false }
 }
 
-const WRAPPERS: [Wrapper; 20] = [
+const WRAPPERS: [Wrapper; 25] = [
     Wrapper {
         assigns: true,
         ..wrapper(
@@ -90,6 +90,11 @@ const WRAPPERS: [Wrapper; 20] = [
     wrapper("toybox", &[]),
     wrapper("strace", &["-e", "-o", "-p", "-s", "-u"]),
     wrapper("unshare", &[]),
+    wrapper("setpriv", &["--reuid", "--regid", "--groups", "--inh-caps", "--ambient-caps", "--bounding-set"]),
+    wrapper("prlimit", &[]),
+    wrapper("setarch", &[]),
+    Wrapper { own: 1, ..wrapper("taskset", &[]) },
+    Wrapper { own: 1, ..wrapper("chrt", &["-T", "-P", "-D"]) },
     Wrapper { own: 1, ..wrapper("chroot", &[]) },
     Wrapper { own: 1, ..wrapper("flock", &["-w", "-E", "--timeout"]) },
 ];

@@ -1,5 +1,6 @@
 //! Workflows on a schedule: what is run when, and by whom; [`Scheduler`] is who follows it.
 
+mod begin;
 mod cron;
 mod scheduler;
 mod state;
@@ -16,12 +17,16 @@ use victor_core::error::ConfigurationError;
 use victor_core::id::{RunId, Timestamp};
 use victor_core::schedule::{ScheduleKey, ScheduleStore};
 
+pub use begin::{Place, Room};
 pub use cron::{Cron, time_zone};
 pub use scheduler::{KEPT, Scheduler};
 pub use state::{Came, ScheduleState};
 
 use crate::engine::Workflows;
 use crate::error::WorkflowError;
+
+/// Who scheduled runs belong to: this, and the schedule's name.
+pub(crate) const OWNER: &str = "schedule:";
 
 /// What happens to times that passed while nobody followed the schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,12 +57,10 @@ pub struct Schedule {
     pub name: String,
     /// When.
     pub cron: Cron,
-    /// The workflow, by its name. It is looked up each time.
+    /// The workflow, by its name. It is looked up each time; one of a folder that is not trusted is not run.
     pub workflow: String,
     /// What it is given.
     pub input: Map<String, Value>,
-    /// Whether values of the environment are in its input: workflows of a folder that is not trusted do not get them.
-    pub environment: bool,
     /// What happens to times that passed while nobody followed it.
     pub missed: Missed,
     /// What happens when the run of an earlier time has not ended.
@@ -87,31 +90,21 @@ pub struct Schedules {
 }
 
 impl Schedule {
-    /// What is wrong with it as the workflows are now: there is none of its name, its input does not fit, or holds what
-    /// they may not have.
+    /// What is wrong with it as the workflows are now: there is none of its name, it is not trusted, or the input does
+    /// not fit.
     #[must_use]
     pub fn problem(&self, workflows: &Workflows) -> Option<String> {
         let place = |place: &str, what: &str| match place {
             "" => format!("schedules.{}.{what}", self.name),
             place => format!("{place}: schedules.{}.{what}", self.name),
         };
-        if let Some(why) = self.withheld(workflows) {
-            return Some(format!("{}: {why}", place(&self.places.input, "input")));
-        }
-        match workflows.registry().get(&self.workflow) {
+        match workflows.registry().get_trusted(&self.workflow) {
             Err(e) => Some(format!("{}: {e}", place(&self.places.workflow, "workflow"))),
             Ok(found) => {
                 let fits = found.workflow.prepare(Value::Object(self.input.clone()));
                 fits.err().map(|e| format!("{}: {e}", place(&self.places.input, "input")))
             }
         }
-    }
-
-    /// Why its input is not given away here.
-    fn withheld(&self, workflows: &Workflows) -> Option<String> {
-        let why = "it holds values of the environment, which the folder's workflows get only once you trust them as they \
-                   are: look at them, then `victor workspace trust`";
-        (self.environment && workflows.registry().has_untrusted()).then(|| why.to_owned())
     }
 
     /// What says when it is due, for the store.

@@ -1,23 +1,21 @@
 //! Follows schedules: begins a run when one is due, once however many servers there are and wherever one ends.
 //!
-//! What is due is decided in one step of the store, with the id of the run that is to begin; then the run is begun, and
-//! then that is noted. Who finds a decision without its run begins it; the journal takes a run's id once.
+//! What is due is decided in one step of the store, with the id of the run that is to begin; then the run is begun
+//! (`begin.rs`), and then that is noted.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use victor_core::error::ConfigurationError;
 use victor_core::id::{RunId, Timestamp};
-use victor_core::journal::{JournalError, JournalInfo, RunStatus};
-use victor_core::question::AskLater;
+use victor_core::journal::{JournalError, RunStatus};
 use victor_core::runtime::Runtime;
 use victor_core::schedule::{DueStatus, DueTime, ScheduleKey, ScheduleMark, ScheduleStep};
 
+use super::begin::Room;
 use super::{Missed, Overlap, Schedule, Schedules, run_of, storage};
 use crate::engine::Workflows;
 use crate::error::WorkflowError;
-use crate::options::{Keeper, Leave, RunOptions};
 
 /// What is later than this counts as missed: the machine slept, or the store did not answer.
 const LATE: Duration = Duration::from_mins(1);
@@ -25,26 +23,38 @@ const LATE: Duration = Duration::from_mins(1);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How soon it is tried again after the store failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// From which age on a decision counts as left behind by whoever made it.
-const LEFT: Duration = Duration::from_secs(5);
+/// How soon it is looked again for room.
+pub(super) const CROWDED: Duration = Duration::from_secs(1);
 /// How long it is waited at most until it is looked again: clocks can be set.
-const LOOK: Duration = Duration::from_mins(1);
+pub(super) const LOOK: Duration = Duration::from_mins(1);
 /// How soon a shutdown is heard of.
 const STEP: Duration = Duration::from_millis(500);
 /// A schedule that was followed further into the future than this begins anew: the clock was wrong then.
-const AHEAD: Duration = Duration::from_hours(24);
+pub(super) const AHEAD: Duration = Duration::from_hours(24);
 /// Missed times that are counted one by one.
 const COUNTED: u64 = 1000;
 /// Entries of a schedule that are kept, with their runs.
 pub const KEPT: usize = 100;
 
 /// Follows the schedules of a runtime. Cloning is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Scheduler {
     pub(super) workflows: Workflows,
     pub(super) runtime: Runtime,
     pub(super) schedules: Schedules,
     pub(super) workspace: String,
+    pub(super) room: Option<Arc<dyn Room>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What this process knows beside the store.
+#[derive(Default)]
+struct Seen {
+    /// How far it has seen each schedule followed. Another server, whose configuration is another, may have the store
+    /// forget that.
+    marks: BTreeMap<String, ScheduleMark>,
+    /// The schedules for whose time there was no room.
+    crowded: BTreeSet<String>,
 }
 
 /// Times that were due one after another and have one fate.
@@ -64,7 +74,16 @@ impl Scheduler {
             runtime: runtime.clone(),
             schedules: Schedules::clone(&schedules),
             workspace: runtime.workspace().root.to_string_lossy().into_owned(),
+            room: None,
+            seen: Arc::default(),
         })
+    }
+
+    /// The same, with runs that take their place in a room: a time that finds none free waits.
+    #[must_use]
+    pub fn in_room(mut self, room: Arc<dyn Room>) -> Self {
+        self.room = Some(room);
+        self
     }
 
     /// Follows the schedules until the runtime shuts down. For a server, as long as it lives.
@@ -106,7 +125,7 @@ impl Scheduler {
         pause
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.runtime.clock().now()
     }
 
@@ -129,32 +148,6 @@ impl Scheduler {
         }
     }
 
-    /// Begins the runs that were decided on and never begun.
-    async fn begin_left(&self) -> Result<Duration, WorkflowError> {
-        let mut pause = LOOK;
-        for (name, due) in self.schedules.store.unsettled(&self.workspace).await.map_err(storage)? {
-            let age = self.now().since(due.at);
-            if age < LEFT {
-                pause = pause.min(LEFT - age);
-                continue;
-            }
-            match self.followed().find(|s| s.name == name) {
-                Some(schedule) => match self.begin(schedule, &due).await {
-                    Ok(()) => {}
-                    Err(e) => pause = pause.min(again(&e)),
-                },
-                // Another server may know it.
-                None if age < AHEAD => {}
-                None => {
-                    let key = ScheduleKey { workspace: self.workspace.clone(), name };
-                    let why = "the schedule is no more".to_owned();
-                    self.settle(&key, &due, DueStatus::Failed, Some(why)).await?;
-                }
-            }
-        }
-        Ok(pause)
-    }
-
     /// Does what is due of one schedule; tells when it is due next.
     async fn look_at(&self, schedule: &Schedule, since: Timestamp) -> Result<Option<Timestamp>, WorkflowError> {
         let (key, rule) = (schedule.key(&self.workspace), schedule.rule());
@@ -164,12 +157,12 @@ impl Scheduler {
             let until = match &from {
                 Some(mark) if mark.rule == rule && mark.until.since(now) < AHEAD => mark.until,
                 _ => {
-                    // New, changed, or followed by a clock that was wrong: it counts from now on.
-                    let to = ScheduleMark { until: now, rule: rule.clone() };
+                    let to = self.first_mark(schedule, &rule);
                     self.step(&key, ScheduleStep { from, to, due: None, replaces: None }).await?;
                     continue;
                 }
             };
+            self.seen().marks.insert(schedule.name.clone(), ScheduleMark { until, rule: rule.clone() });
             let Some(first) = schedule.cron.after(until) else { return Ok(None) };
             if first > now || self.runtime.is_closed() {
                 return Ok(Some(first));
@@ -181,12 +174,34 @@ impl Scheduler {
             };
             let (due, replaces) = step;
             let begins = (due.status == DueStatus::Starting).then(|| due.clone());
+            let place = match begins.is_some().then(|| self.enter()) {
+                Some(None) => {
+                    self.seen().crowded.insert(schedule.name.clone());
+                    return Ok(Some(later(now, CROWDED)));
+                }
+                Some(place) => place,
+                None => None,
+            };
+            self.seen().crowded.remove(&schedule.name);
             let to = ScheduleMark { until: due.scheduled_at, rule: rule.clone() };
             let taken = self.step(&key, ScheduleStep { from, to, due: Some(due), replaces }).await?;
-            if let Some(due) = begins.filter(|_| taken) {
-                self.begin(schedule, &due).await?;
+            if let (Some(due), Some(place), true) = (begins, place, taken) {
+                self.begin(schedule, &due, place).await?;
             }
         }
+    }
+
+    /// How far a schedule counts as followed of which the store knows nothing that fits: new, changed, or followed by a
+    /// clock that was wrong, it counts from now on; what another server had the store forget, from where it was.
+    fn first_mark(&self, schedule: &Schedule, rule: &str) -> ScheduleMark {
+        let now = self.now();
+        let known = self.seen().marks.get(&schedule.name).cloned();
+        let known = known.filter(|mark| mark.rule == rule && mark.until.since(now) < AHEAD);
+        known.unwrap_or_else(|| ScheduleMark { until: now, rule: rule.to_owned() })
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn step(&self, key: &ScheduleKey, step: ScheduleStep) -> Result<bool, WorkflowError> {
@@ -200,10 +215,14 @@ impl Scheduler {
         key: &ScheduleKey,
         batch: Batch,
     ) -> Result<(DueTime, Option<Timestamp>), WorkflowError> {
+        let why = match self.seen().crowded.contains(&schedule.name) {
+            true => "the server had no room for another run (`server.max_runs`)",
+            false => "no server followed the schedule",
+        };
         let told = match batch.times {
-            1 => "it passed while no server followed the schedule".to_owned(),
-            COUNTED => format!("{COUNTED} times or more passed while no server followed the schedule"),
-            n => format!("{n} times passed while no server followed the schedule"),
+            1 => format!("it passed while {why}"),
+            COUNTED => format!("{COUNTED} times or more passed while {why}"),
+            n => format!("{n} times passed while {why}"),
         };
         match schedule.missed {
             Missed::Skip => Ok((self.entry(&batch, DueStatus::Missed, None, Some(told)), None)),
@@ -265,86 +284,16 @@ impl Scheduler {
             _ => Some(format!("run {run}, of an earlier time, still works")),
         })
     }
+}
 
-    /// Begins the run of a decision, unless somebody has, and notes what came of it.
-    async fn begin(&self, schedule: &Schedule, due: &DueTime) -> Result<(), WorkflowError> {
-        let key = schedule.key(&self.workspace);
-        let Some(run) = due.run else { return Ok(()) };
-        let begun = match self.start(schedule, run).await {
-            Err(WorkflowError::Journal(JournalError::Conflict { .. })) => {
-                match self.runtime.journal().info(run).await {
-                    Ok(info) if was_left_empty(&info) => {
-                        // Its process ended after it took the id and before it wrote anything.
-                        self.runtime.journal().delete(run).await?;
-                        self.start(schedule, run).await
-                    }
-                    Ok(_) => Ok(()),
-                    Err(e) => Err(e.into()),
-                }
-            }
-            other => other,
-        };
-        let name = &schedule.name;
-        match begun {
-            Ok(()) => {
-                tracing::info!(schedule = %name, %run, due = %due.scheduled_at, "a scheduled run began");
-                self.settle(&key, due, DueStatus::Started, None).await?;
-                self.trim(&key).await
-            }
-            // The next server begins it.
-            Err(WorkflowError::ShuttingDown | WorkflowError::Interrupted) => Ok(()),
-            // So does the next look.
-            Err(e @ WorkflowError::Journal(_)) => Err(e),
-            Err(e) => {
-                tracing::error!(schedule = %name, due = %due.scheduled_at, error = %e, "a scheduled run cannot begin");
-                self.settle(&key, due, DueStatus::Failed, Some(e.to_string())).await
-            }
-        }
-    }
-
-    async fn start(&self, schedule: &Schedule, run: RunId) -> Result<(), WorkflowError> {
-        if let Some(why) = schedule.withheld(&self.workflows) {
-            return Err(ConfigurationError::new(why).into());
-        }
-        let options = RunOptions {
-            id: Some(run),
-            owner: Some(format!("schedule:{}", schedule.name)),
-            keeper: Keeper::Server,
-            // Nobody is there to be asked about tool calls, also when the run goes on later; what human nodes ask can be answered later.
-            leave: Leave::Never,
-            interviewer: Some(Arc::new(AskLater)),
-            ..RunOptions::default()
-        };
-        let input = Value::Object(schedule.input.clone());
-        self.workflows.start_named(&schedule.workflow, input, options).await.map(crate::run::WorkflowRun::detach)
-    }
-
-    async fn settle(
-        &self,
-        key: &ScheduleKey,
-        due: &DueTime,
-        status: DueStatus,
-        reason: Option<String>,
-    ) -> Result<(), WorkflowError> {
-        self.schedules.store.settle(key, due.scheduled_at, status, self.now(), reason).await.map_err(storage)
-    }
-
-    /// Forgets what is too old to be kept, with the runs that have ended.
-    async fn trim(&self, key: &ScheduleKey) -> Result<(), WorkflowError> {
-        let journal = self.runtime.journal();
-        for run in self.schedules.store.trim(key, KEPT).await.map_err(storage)? {
-            match journal.info(run).await {
-                Ok(info) if info.status.is_final() => journal.delete(run).await?,
-                Ok(_) | Err(JournalError::NotFound(_)) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(())
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("schedules", &self.schedules).finish_non_exhaustive()
     }
 }
 
 /// How soon it is looked again after the store failed, which is logged.
-fn again(error: &WorkflowError) -> Duration {
+pub(super) fn again(error: &WorkflowError) -> Duration {
     tracing::error!(%error, "a schedule cannot be followed now; it is tried again");
     RETRY
 }
@@ -361,11 +310,6 @@ fn missed(schedule: &Schedule, first: Timestamp, on_time: Timestamp) -> Batch {
         (batch.last, batch.times) = (next, batch.times + 1);
     }
     batch
-}
-
-/// Whether a journal has an id and nothing else, and nobody writes to it.
-fn was_left_empty(info: &JournalInfo) -> bool {
-    info.last_seq == 0 && info.holder.is_none()
 }
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {

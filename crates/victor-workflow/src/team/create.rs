@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use globset::Glob;
-use victor_core::agent::{Agent, AgentSpec, RunScope};
+use victor_core::agent::{Agent, AgentSpec, RunScope, ToolFilter};
 use victor_core::error::{ConfigurationError, VictorError};
 use victor_core::permission::Mode;
 use victor_core::provider::Selector;
 use victor_core::request::Params;
 use victor_core::runtime::Runtime;
-use victor_core::tool::{DynTool, ToolSet};
+use victor_core::tool::DynTool;
 use victor_core::usage::Budget;
 
 use super::spec::{MemberSpec, Seat, TeamSpec};
@@ -51,16 +50,17 @@ impl Team {
         Ok(team)
     }
 
-    /// As [`create_in`](Self::create_in), for a part of this run: no member has a tool that the run has not, except where
-    /// the run delegates to members that may do more.
+    /// As [`create_in`](Self::create_in), for a part of this run: no member has a tool that the run has not. Members of a
+    /// run that delegates may have what its mode does not let it use itself, within its own filter of tools.
     ///
     /// # Errors
     /// As [`create_in`](Self::create_in).
     pub async fn create_for(scope: &RunScope, spec: &TeamSpec, mode: Mode) -> Result<Self, VictorError> {
-        let (runtime, run) = (scope.runtime(), scope.tool_set());
+        let runtime = scope.runtime();
         let all = runtime.tool_set().await;
-        let is_whole = all.tools().iter().all(|t| run.get(&t.spec().name).is_some());
-        if is_whole || scope.mode() == Mode::Delegate {
+        let (count, mut there) = (all.tools().len(), all.tools().to_vec());
+        there.retain(|tool| scope.may_hand_on(&tool.spec().name));
+        if there.len() == count {
             return Self::create_in(runtime, spec, mode).await;
         }
         let mut spec = spec.clone();
@@ -69,21 +69,20 @@ impl Team {
             Seat::Member(_) => None,
         });
         for member in spec.members.iter_mut().chain(seats) {
-            member.tools = Some(narrowed(member.tools.as_deref(), run));
+            member.tools = Some(narrowed(member.tools.as_deref(), &there));
         }
         Self::create_in(runtime, &spec, mode).await
     }
 }
 
-/// The tools of a run that a member names, or is offered.
-fn narrowed(wanted: Option<&[String]>, run: &ToolSet) -> Vec<String> {
-    let globs: Option<Vec<_>> =
-        wanted.map(|names| names.iter().filter_map(|n| Glob::new(n).ok()).map(|g| g.compile_matcher()).collect());
-    let has = |tool: &&Arc<dyn DynTool>| match &globs {
-        Some(globs) => globs.iter().any(|g| g.is_match(&tool.spec().name)),
+/// The tools of those there are that a member names, or is offered.
+fn narrowed(wanted: Option<&[String]>, there: &[Arc<dyn DynTool>]) -> Vec<String> {
+    let named = wanted.map(|wanted| ToolFilter::of(Some(wanted)));
+    let has = |tool: &&Arc<dyn DynTool>| match &named {
+        Some(named) => named.allows(&tool.spec().name),
         None => tool.is_offered(),
     };
-    run.tools().iter().filter(has).map(|t| globset::escape(&t.spec().name)).collect()
+    there.iter().filter(has).map(|t| globset::escape(&t.spec().name)).collect()
 }
 
 async fn seat(

@@ -28,6 +28,14 @@ fn branches_are_booleans_and_strings_alike() {
 }
 
 #[test]
+fn comments_may_stand_anywhere() {
+    let document = read(
+        "# first\nworkflows:  # one\n  # two\n  w:\n    # three\n    nodes:  # four\n      # five\n      - id: a  # six\n        # seven\n        type: passthrough\n        next: [b,  # eight\n          end]\n      # nine\n      - {id: b, type: passthrough}\n# ten\n",
+    );
+    assert_eq!(ids(&document, "w"), ["a -> b, end", "b -> end"]);
+}
+
+#[test]
 fn names_match_with_both_dashes() {
     let document = read(
         "workflows: {my-flow: {nodes: [{id: first-one, type: passthrough, next: second_one}, {id: second-one, type: passthrough}]}}",

@@ -137,7 +137,9 @@ impl Builder<'_> {
     }
 
     fn next<'a>(&self, events: &mut impl Iterator<Item = Step<'a>>) -> Result<Option<(Event<'a>, Span)>, Failure> {
-        events.next().transpose().map_err(|e| {
+        // A comment may stand between any two things.
+        let next = events.find(|step| !matches!(step, Ok((Event::Comment(..), _))));
+        next.transpose().map_err(|e| {
             let place = self.at(e.marker().line(), e.marker().col());
             (place, format!("this is no YAML: {}", e.info()))
         })

@@ -7,11 +7,21 @@ use serde_json::Value;
 use victor_core::error::{ConfigurationError, nearest};
 
 use super::keys;
+use super::mistakes;
 use super::schema::Config;
 use super::tree;
 
 /// The longest configuration file, in bytes.
 pub(crate) const LIMIT: usize = 1 << 20;
+
+/// What counts as a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// What looks like a number or a boolean only in quotes.
+    Quoted,
+    /// Whatever stands where a text is expected: a saved key may be all digits.
+    Loose,
+}
 
 /// A configuration file that was read without an error.
 #[derive(Clone, Debug, Default)]
@@ -24,45 +34,37 @@ pub(crate) struct Document {
 
 /// Reads a configuration file's text. `name` is the file's name for messages.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationError> {
-    let mut options = options();
-    // A number or a boolean is no text; a key that was saved may look like a number.
-    options.no_schema = true;
-    let config = read::<Config>(name, text, options)?;
+    let read = read::<Config>(text, Texts::Quoted);
+    let config = read.map_err(|e| mistakes::all::<Config>(name, text, Texts::Quoted, e))?;
     let lines = tree::lines(text);
-    config.check().map_err(|(path, why)| {
+    let told = config.check().into_iter().map(|(path, why)| {
         let place = lines.get(&path).map_or(String::new(), |line| format!(":{line}"));
-        ConfigurationError::new(format!("{name}{place}: {why}"))
-    })?;
+        format!("{name}{place}: {why}")
+    });
+    mistakes::none_of(told.collect())?;
     Ok(Document { config, lines })
 }
 
 /// Reads YAML strictly: unknown and duplicate keys are errors, `yes` and `on` are no booleans, aliases cannot blow up.
+/// All mistakes are told at once, as far as one does not hang on another.
 pub(crate) fn strict<T: DeserializeOwned + Default>(name: &str, text: &str) -> Result<T, ConfigurationError> {
-    read(name, text, options())
+    read::<T>(text, Texts::Loose).map_err(|e| mistakes::all::<T>(name, text, Texts::Loose, e))
 }
 
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
+/// Reads YAML strictly, up to the first mistake.
+pub(super) fn read<T: DeserializeOwned + Default>(text: &str, texts: Texts) -> Result<T, serde_saphyr::Error> {
+    let mut options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
         reject_tagged_field_names: true,
         budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 20_000, max_aliases: 1_000, max_depth: 32 },
-    }
-}
-
-fn read<T: DeserializeOwned + Default>(
-    name: &str,
-    text: &str,
-    options: serde_saphyr::Options,
-) -> Result<T, ConfigurationError> {
-    match serde_saphyr::from_str_with_options::<Option<T>>(text, options) {
-        Ok(value) => Ok(value.unwrap_or_default()),
-        Err(e) => Err(described(name, text, &e)),
-    }
+    };
+    options.no_schema = texts == Texts::Quoted;
+    serde_saphyr::from_str_with_options::<Option<T>>(text, options).map(Option::unwrap_or_default)
 }
 
 /// `file:line:column: key: what is wrong; what would be right`.
-fn described(name: &str, text: &str, error: &serde_saphyr::Error) -> ConfigurationError {
+pub(super) fn described(name: &str, text: &str, error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     let error = error.without_snippet();
     let place = error.location().map(|l| (l.line(), l.column()));
@@ -84,7 +86,7 @@ fn described(name: &str, text: &str, error: &serde_saphyr::Error) -> Configurati
         other => format!("{}{}", key().unwrap_or_default(), plain(&other.render())),
     };
     let place = place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
-    ConfigurationError::new(format!("{name}{place}: {message}"))
+    format!("{name}{place}: {message}")
 }
 
 fn unknown_key(field: &str, expected: &[&'static str]) -> String {

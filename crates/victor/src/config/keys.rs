@@ -55,7 +55,7 @@ pub(crate) fn value(path: &[String], text: &str) -> Result<Value, ConfigurationE
     let value = if takes_text(schema) { unquoted(text) } else { strict::<Value>(&name, text)? };
     let document = nested(path, value.clone());
     let checked = match serde_json::from_value::<Config>(document) {
-        Ok(config) => config.check().map_err(|(_, why)| why),
+        Ok(config) => config.check().into_iter().next().map_or(Ok(()), |(_, why)| Err(why)),
         Err(e) => Err(plain(&e.to_string())),
     };
     checked.map(|()| value).map_err(|e| ConfigurationError::new(format!("{name}: `{text}` does not fit: {e}")))

@@ -13,6 +13,7 @@ use super::document::{self, Document, LIMIT};
 use super::environment;
 use super::keys::{self, Path};
 use super::layers::{self, Layer, Merged, Origin};
+use super::mistakes;
 use super::narrow::{clamp, narrow};
 use super::schedules;
 use super::schema::{Config, Limits, Permissions};
@@ -75,8 +76,7 @@ pub(crate) fn load(
     project: &Project<'_>,
     flags: &Flags,
 ) -> Result<Settings, ConfigurationError> {
-    let user = user_layer(home)?;
-    let found = project_document(project)?;
+    let (user, found) = mistakes::both(user_layer(home), project_document(project))?;
     let trusted = project.trust.is_trusted();
     let mut existing = vec![user.clone()];
     if trusted {
@@ -105,10 +105,11 @@ pub(crate) fn load(
     let layers = [Some(user), before, Some(variables), after, Some(flag_layer(flags))];
     let all: Vec<Layer> = layers.into_iter().flatten().collect();
     let Merged { mut config, origins } = layers::merge(&all)?;
-    schedules::check_whole(&config).map_err(|(path, why)| {
+    let incomplete = schedules::check_whole(&config).into_iter().map(|(path, why)| {
         let place = all.iter().rev().find_map(|layer| layer.places.get(&path));
-        ConfigurationError::new(place.map_or(why.clone(), |place| format!("{place}: {why}")))
-    })?;
+        place.map_or_else(|| why.clone(), |place| format!("{place}: {why}"))
+    });
+    mistakes::none_of(incomplete.collect())?;
     config.profile = config.profile.filter(|name| !name.trim().is_empty());
     clamp(&mut config.profiles, &narrowed);
     let rules = rules(&origins, env)?;
@@ -233,7 +234,7 @@ fn ignored_line(project: &Project<'_>, keys: &[String]) -> Option<String> {
 }
 
 fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError> {
-    let mut rules = Vec::new();
+    let (mut rules, mut wrong) = (Vec::new(), Vec::new());
     for origin in origins {
         let [first, effect, _] = origin.path.as_slice() else { continue };
         let effect = match (first.as_str(), effect.as_str()) {
@@ -242,23 +243,25 @@ fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError>
             ("permissions", "deny") => RuleEffect::Deny,
             _ => continue,
         };
-        let text = origin.value.as_str().unwrap_or_default();
-        let fail = |why: String| ConfigurationError::new(format!("{}: {why}", origin.origin));
-        let rule = Rule::parse(effect, text, origin.origin.as_str()).map_err(|e| fail(e.to_string()))?;
-        if let Some(why) = rule.broken_glob().filter(|_| names_file_tool(&rule)) {
-            return Err(fail(format!(
-                "`{text}` is not a permission rule for paths ({why}); `\\[` stands for a bracket"
-            )));
+        match rule(effect, origin, env) {
+            Ok(rule) => rules.push(rule),
+            Err(why) => wrong.push(format!("{}: {why}", origin.origin)),
         }
-        rules.push(match rule.is_below_home() {
-            false => rule,
-            true => {
-                let home = env.path("HOME").ok_or_else(|| fail(format!("`{text}` needs HOME, which is not set")))?;
-                rule.at_home(&home.canonicalize().unwrap_or(home)).map_err(|e| fail(e.to_string()))?
-            }
-        });
     }
-    Ok(rules)
+    mistakes::none_of(wrong).map(|()| rules)
+}
+
+fn rule(effect: RuleEffect, origin: &Origin, env: &Env) -> Result<Rule, String> {
+    let text = origin.value.as_str().unwrap_or_default();
+    let rule = Rule::parse(effect, text, origin.origin.as_str()).map_err(|e| e.to_string())?;
+    if let Some(why) = rule.broken_glob().filter(|_| names_file_tool(&rule)) {
+        return Err(format!("`{text}` is not a permission rule for paths ({why}); `\\[` stands for a bracket"));
+    }
+    if !rule.is_below_home() {
+        return Ok(rule);
+    }
+    let home = env.path("HOME").ok_or_else(|| format!("`{text}` needs HOME, which is not set"))?;
+    rule.at_home(&home.canonicalize().unwrap_or(home)).map_err(|e| e.to_string())
 }
 
 /// Whether it may be meant for paths; the patterns of commands are no globs.

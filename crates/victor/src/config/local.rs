@@ -4,12 +4,15 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use victor_local::Tuning;
+use victor_local::{EngineKind, Tuning};
 
 /// The models that run in this process. What a request, a flag or a profile says beats it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalModels {
+    /// What computes the answers: `llama-cpp` where the program was built with it, else `built-in`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<LocalEngine>,
     /// Tokens of prompt and answer together at most; 8192 unless said otherwise, and never more than the model was made
     /// for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,9 +44,26 @@ pub struct LocalModels {
     pub seed: Option<u64>,
 }
 
+/// What computes the answers of the models that run in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalEngine {
+    /// The engine that every build has.
+    BuiltIn,
+    /// llama.cpp, in builds with the feature `llama-cpp`.
+    LlamaCpp,
+}
+
 impl LocalModels {
-    /// The first key whose number lies outside of its range, and the reason.
+    /// The first key whose value cannot be, and the reason.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.engine.is_some_and(|engine| !EngineKind::from(engine).is_available()) {
+            let hint = "build it with `--features llama-cpp`, or take `built-in`";
+            return Err((
+                "engine",
+                format!("`local.engine` is llama-cpp, which this program was built without; {hint}"),
+            ));
+        }
         let checks = [
             ("temperature", self.temperature, 0.0..=2.0, "0 to 2"),
             ("top_p", self.top_p, f64::MIN_POSITIVE..=1.0, "above 0 and at most 1"),
@@ -59,11 +79,21 @@ impl LocalModels {
     }
 }
 
+impl From<LocalEngine> for EngineKind {
+    fn from(engine: LocalEngine) -> Self {
+        match engine {
+            LocalEngine::BuiltIn => Self::BuiltIn,
+            LocalEngine::LlamaCpp => Self::LlamaCpp,
+        }
+    }
+}
+
 impl From<LocalModels> for Tuning {
     fn from(models: LocalModels) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a few digits are enough")]
         let number = |value: Option<f64>| value.map(|v| v as f32);
         Self {
+            engine: models.engine.map(EngineKind::from),
             temperature: number(models.temperature),
             top_p: number(models.top_p),
             top_k: models.top_k.map(|k| k as usize),

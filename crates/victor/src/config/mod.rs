@@ -9,6 +9,7 @@ mod layers;
 mod load;
 #[cfg(feature = "local")]
 mod local;
+mod mistakes;
 mod narrow;
 mod schedules;
 mod schema;
@@ -20,7 +21,7 @@ pub use layers::Origin;
 pub use load::{Flags, Settings};
 pub(crate) use load::{Project, load, own_value};
 #[cfg(feature = "local")]
-pub use local::LocalModels;
+pub use local::{LocalEngine, LocalModels};
 pub use schedules::ScheduleSettings;
 pub(crate) use schedules::ZONE;
 pub use schema::{

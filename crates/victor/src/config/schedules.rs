@@ -67,32 +67,39 @@ impl JsonSchema for Anything {
 type Wrong = (Vec<String>, String);
 
 /// Checks what the types cannot say of the schedules of a file or of all layers.
-pub(super) fn check(config: &Config) -> Result<(), Wrong> {
-    for (name, schedule) in &config.schedules {
-        let wrong = |key: &str, why: String| {
-            let path = ["schedules", name, key].iter().filter(|k| !k.is_empty()).map(|k| (*k).to_owned()).collect();
-            let key = if key.is_empty() { String::new() } else { format!(".{key}") };
-            (path, format!("schedules.{name}{key}: {why}"))
-        };
-        check_name(name).map_err(|e| wrong("", e.message))?;
-        let zone = schedule.timezone.as_deref().unwrap_or(ZONE);
-        time_zone(zone.trim()).map_err(|e| wrong("timezone", e.message))?;
-        if let Some(cron) = &schedule.cron {
-            Cron::parse(cron, zone).map_err(|e| wrong("cron", e.message))?;
-        }
-        if let Some(folder) = &schedule.workspace
-            && !folder.starts_with("~/")
-            && !Path::new(folder).is_absolute()
-        {
-            let why = format!("`{folder}` is no folder: write an absolute path, or one below `~/`");
-            return Err(wrong("workspace", why));
-        }
+pub(super) fn check(config: &Config) -> Vec<Wrong> {
+    config.schedules.iter().flat_map(|(name, schedule)| check_one(name, schedule)).collect()
+}
+
+fn check_one(name: &str, schedule: &ScheduleSettings) -> Vec<Wrong> {
+    let wrong = |key: &str, why: String| {
+        let path = ["schedules", name, key].iter().filter(|k| !k.is_empty()).map(|k| (*k).to_owned()).collect();
+        let key = if key.is_empty() { String::new() } else { format!(".{key}") };
+        (path, format!("schedules.{name}{key}: {why}"))
+    };
+    let mut all = Vec::new();
+    all.extend(check_name(name).err().map(|e| wrong("", e.message)));
+    let zone = schedule.timezone.as_deref().unwrap_or(ZONE);
+    let unknown = time_zone(zone.trim()).err();
+    // An expression that is right is right in any zone.
+    let readable = if unknown.is_some() { ZONE } else { zone };
+    all.extend(unknown.map(|e| wrong("timezone", e.message)));
+    if let Some(Err(e)) = schedule.cron.as_ref().map(|cron| Cron::parse(cron, readable)) {
+        all.push(wrong("cron", e.message));
     }
-    Ok(())
+    if let Some(folder) = &schedule.workspace
+        && !folder.starts_with("~/")
+        && !Path::new(folder).is_absolute()
+    {
+        let why = format!("`{folder}` is no folder: write an absolute path, or one below `~/`");
+        all.push(wrong("workspace", why));
+    }
+    all
 }
 
 /// Checks that all layers together say of each schedule what it needs.
-pub(super) fn check_whole(config: &Config) -> Result<(), Wrong> {
+pub(super) fn check_whole(config: &Config) -> Vec<Wrong> {
+    let mut all = Vec::new();
     for (name, schedule) in &config.schedules {
         for (key, is_missing, example) in [
             ("cron", schedule.cron.is_none(), "when it is due, such as \"0 6 * * MON-FRI\""),
@@ -100,9 +107,9 @@ pub(super) fn check_whole(config: &Config) -> Result<(), Wrong> {
         ] {
             if is_missing {
                 let path = vec!["schedules".to_owned(), name.clone()];
-                return Err((path, format!("schedules.{name} has no `{key}`: {example}")));
+                all.push((path, format!("schedules.{name} has no `{key}`: {example}")));
             }
         }
     }
-    Ok(())
+    all
 }

@@ -382,25 +382,27 @@ pub(crate) fn inlined() -> Value {
 }
 
 impl Config {
-    /// What the types cannot say: the key with a value that makes no sense, and why.
-    pub(crate) fn check(&self) -> Result<(), (Vec<String>, String)> {
+    /// What the types cannot say: the keys with a value that makes no sense, and why.
+    pub(crate) fn check(&self) -> Vec<(Vec<String>, String)> {
+        let mut wrong = Vec::new();
         let path = |key: &[&str]| key.iter().map(|k| (*k).to_owned()).collect::<Vec<_>>();
         if let Some(cost) = self.limits.max_cost
             && !(cost.is_finite() && cost >= 0.0)
         {
-            return Err((path(&["limits", "max_cost"]), format!("`limits.max_cost` is {cost}; dollars are 0 or more")));
+            wrong.push((path(&["limits", "max_cost"]), format!("`limits.max_cost` is {cost}; dollars are 0 or more")));
         }
         #[cfg(feature = "local")]
-        self.local.check().map_err(|(key, why)| (path(&["local", key]), why))?;
+        wrong.extend(self.local.check().err().map(|(key, why)| (path(&["local", key]), why)));
         for (name, profile) in &self.profiles {
             if let Some(t) = profile.temperature
                 && !(0.0..=2.0).contains(&t)
             {
                 let why = format!("the temperature of profile `{name}` is {t}; it is 0 to 2");
-                return Err((path(&["profiles", name, "temperature"]), why));
+                wrong.push((path(&["profiles", name, "temperature"]), why));
             }
         }
-        schedules::check(self)
+        wrong.extend(schedules::check(self));
+        wrong
     }
 }
 

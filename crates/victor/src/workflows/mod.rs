@@ -37,11 +37,13 @@ pub struct WorkflowFolders {
 }
 
 /// All files, read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Shelf {
     library: Library,
     /// The texts of files with mistakes, and these.
     broken: Vec<(String, Mistakes)>,
+    /// The same without the project's, where the user does not trust these.
+    trusted: Option<Box<Shelf>>,
 }
 
 impl WorkflowFolders {
@@ -104,9 +106,13 @@ impl WorkflowFolders {
 
     /// What `${NAME}` names in the project's own files.
     fn project_environment(&self) -> Environment {
-        if trusts(&self.home, &self.root, self.trust) {
-            return self.environment.clone();
+        match trusts(&self.home, &self.root, self.trust) {
+            true => self.environment.clone(),
+            false => Self::no_environment(),
         }
+    }
+
+    fn no_environment() -> Environment {
         Environment::withheld(
             "the folder's workflows are not trusted as they are now, so they get no values of the environment: look at \
              them, then trust them with `victor workspace trust`",
@@ -128,12 +134,18 @@ impl WorkflowFolders {
     }
 
     fn fill(&self, project: Option<&Path>, user: &Path) -> Shelf {
-        let mut shelf = Shelf { library: Library::new(&[]), broken: Vec::new() };
+        let mut shelf = Shelf { library: Library::new(&[]), ..Shelf::default() };
         let shown = |path: &Path| path.display().to_string();
         shelf.put(folder(user, &shown, Links::Follow), &self.environment);
         if let Some(project) = project {
             let shown = |path: &Path| path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
-            shelf.put(folder(project, &shown, Links::Refuse), &self.project_environment());
+            let files = folder(project, &shown, Links::Refuse);
+            if files.is_empty() || trusts(&self.home, &self.root, self.trust) {
+                shelf.put(files, &self.environment);
+            } else {
+                shelf.trusted = Some(Box::new(shelf.clone()));
+                shelf.put(files, &Self::no_environment());
+            }
         }
         shelf
     }
@@ -187,20 +199,28 @@ impl Shelf {
             }
         }
     }
+
+    fn find(&self, name: &str) -> Result<Option<Registered>, WorkflowError> {
+        if self.library.find(name).is_some() {
+            return Ok(Some(registered(&self.library, name)?));
+        }
+        let other = if name.contains('-') { name.replace('-', "_") } else { name.replace('_', "-") };
+        let names = [format!("{name}:"), format!("{other}:")];
+        match self.broken.iter().find(|(text, _)| names.iter().any(|n| text.contains(n))) {
+            Some((_, mistakes)) => Err(mistakes.clone().into()),
+            None => Ok(None),
+        }
+    }
 }
 
 impl WorkflowSource for WorkflowFolders {
     fn find(&self, name: &str) -> Result<Option<Registered>, WorkflowError> {
+        self.shelf().find(name)
+    }
+
+    fn find_trusted(&self, name: &str) -> Result<Option<Registered>, WorkflowError> {
         let shelf = self.shelf();
-        if shelf.library.find(name).is_some() {
-            return Ok(Some(registered(&shelf.library, name)?));
-        }
-        let other = if name.contains('-') { name.replace('-', "_") } else { name.replace('_', "-") };
-        let names = [format!("{name}:"), format!("{other}:")];
-        match shelf.broken.iter().find(|(text, _)| names.iter().any(|n| text.contains(n))) {
-            Some((_, mistakes)) => Err(mistakes.clone().into()),
-            None => Ok(None),
-        }
+        shelf.trusted.as_deref().unwrap_or(&shelf).find(name)
     }
 
     fn open(&self, path: &str, name: Option<&str>, reach: Reach) -> Result<Registered, WorkflowError> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
+mod mistakes;
 mod servers;
 mod trust;
 

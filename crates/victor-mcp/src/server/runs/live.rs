@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use victor_core::agent::{Chat, Outcome, Run};
 use victor_core::event::{Event, EventKind};
 use victor_core::id::{RunId, Timestamp};
 use victor_core::runtime::Runtime;
 
+use super::Room;
 use crate::server::ask::{Asked, Matter, Said};
 use crate::server::sampling::{Waiting, Wanted};
 
@@ -76,7 +77,7 @@ impl Live {
     pub(crate) fn drive(
         runtime: &Runtime,
         first: &Event,
-        (run, chat, room): (Run, Chat, OwnedSemaphorePermit),
+        (run, chat, room): (Run, Chat, Room),
         (questions, samples): (mpsc::Receiver<Asked>, Option<Waiting>),
         owner: Arc<str>,
     ) -> Arc<Self> {
@@ -167,7 +168,7 @@ impl Live {
     }
 }
 
-async fn pump(live: Arc<Live>, mut run: Run, held: (Chat, OwnedSemaphorePermit), mut questions: mpsc::Receiver<Asked>) {
+async fn pump(live: Arc<Live>, mut run: Run, held: (Chat, Room), mut questions: mpsc::Receiver<Asked>) {
     loop {
         tokio::select! {
             event = run.next() => match event {

@@ -7,21 +7,28 @@ mod tool;
 
 pub(crate) use live::{Live, Snapshot, note};
 pub(crate) use report::Report;
-pub(crate) use tool::{RunAgent, RunStatus, SILENT, arguments, over, report_of, task};
+pub(crate) use tool::{Patience, RunAgent, RunStatus, SILENT, patience, report_of, task};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rmcp::model::CallToolResult;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use victor_core::id::RunId;
 use victor_core::token::{Principal, Scope};
 
+use crate::convert;
+
 /// Runs that have ended and are kept at most.
 const KEPT: usize = 64;
-/// Runs under way at the same time at most.
+/// Runs of agents and workflows under way at the same time at most.
 const MOST: usize = 64;
 
-/// The runs of one door, by id, and so by their begin.
+/// A run's place among those under way.
+pub(crate) type Room = OwnedSemaphorePermit;
+
+/// The runs of one door, by id, and so by their begin. Those of workflows only have their place here: what they do stands
+/// in the journal.
 pub(crate) struct Runs {
     all: Mutex<BTreeMap<RunId, Arc<Live>>>,
     room: Arc<Semaphore>,
@@ -34,9 +41,15 @@ impl Default for Runs {
 }
 
 impl Runs {
-    /// Room for another one, if there is some.
-    pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).try_acquire_owned().ok()
+    /// Room for another one, or what a client is told where there is none.
+    pub(crate) fn room(&self) -> Result<Room, Box<CallToolResult>> {
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
+            let why = format!(
+                "too many runs are under way: {MOST} of agents and workflows are the most; wait until one has ended, or end \
+                 one with `cancel` of `run_status` or `workflow_status`"
+            );
+            Box::new(convert::failure(why))
+        })
     }
 
     pub(crate) fn add(&self, live: &Arc<Live>) {

@@ -4,17 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
+use futures::future::{BoxFuture, Fuse};
+use futures::{FutureExt as _, StreamExt as _};
 use globset::Glob;
 use rmcp::ErrorData;
-use rmcp::model::{
-    CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, JsonObject, Task, TaskStatus, Tool,
-};
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, JsonObject, Task, TaskStatus};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use victor_core::agent::{Agent, AgentSpec};
 use victor_core::error::VictorError;
@@ -22,15 +18,14 @@ use victor_core::event::EventKind;
 use victor_core::permission::{AllowAll, Approver, Mode};
 use victor_core::provider::Selector;
 use victor_core::runtime::Runtime;
-use victor_core::token::Scope;
-use victor_core::tool::{Effects, ToolSpec, parameters_of};
 use victor_core::usage::{Budget, NanoUsd};
 
-use super::{Live, Report, Runs};
+use super::{Live, Report, Room, Runs};
 use crate::convert;
 use crate::server::ask::{self, Desk, Outcome, State};
-use crate::server::call::{Call, OwnTool, Retry};
+use crate::server::call::{Call, Retry};
 use crate::server::config::Questions;
+use crate::server::own::{Card, OwnTool};
 use crate::server::sampling;
 
 /// How long a call waits for its run where the client hears nothing meanwhile: less than clients usually wait.
@@ -87,13 +82,13 @@ struct RunStatusArgs {
 /// Does a whole task with an agent.
 pub(crate) struct RunAgent {
     runs: Arc<Runs>,
-    spec: ToolSpec,
+    card: Card,
 }
 
 /// Tells how a run stands.
 pub(crate) struct RunStatus {
     runs: Arc<Runs>,
-    spec: ToolSpec,
+    card: Card,
 }
 
 impl RunAgent {
@@ -101,16 +96,10 @@ impl RunAgent {
         let about = "Hands a whole task to an agent of Victor, which works on it with its own model and tools in this \
                      workspace, and answers its result. Long tasks go on when the wait is over: `run_status` tells of \
                      them.";
-        let spec = ToolSpec::new("run_agent", about, CATEGORY, parameters_of::<RunAgentArgs>(), Effects::AGENT);
-        Self { runs, spec: spec.output(Some(convert::answer_of::<Report>())) }
+        Self { runs, card: Card::of::<RunAgentArgs, Report>("run_agent", about, CATEGORY) }
     }
 
-    async fn begin(
-        &self,
-        call: &Call<'_>,
-        args: &RunAgentArgs,
-        room: OwnedSemaphorePermit,
-    ) -> Result<Arc<Live>, VictorError> {
+    async fn begin(&self, call: &Call<'_>, args: &RunAgentArgs, room: Room) -> Result<Arc<Live>, VictorError> {
         let runtime = call.session.runtime(call.cx).await.map_err(|e| VictorError::Internal(e.message.to_string()))?;
         let (desk, questions) = Desk::new(call.session.door.config.question_timeout, None);
         let approver: Arc<dyn Approver> = match call.session.door.config.questions {
@@ -202,20 +191,12 @@ fn narrow(runtime: &Runtime, agent: &Agent) -> Result<(), VictorError> {
 
 #[async_trait]
 impl OwnTool for RunAgent {
-    fn tool(&self) -> Tool {
-        convert::tool(&self.spec)
-    }
-
-    fn category(&self) -> &'static str {
-        CATEGORY
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(Scope::Chat)
+    fn card(&self) -> &Card {
+        &self.card
     }
 
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
-        let args: RunAgentArgs = match arguments(&self.spec, given) {
+        let args: RunAgentArgs = match self.card.arguments(given) {
             Ok(args) => args,
             Err(wrong) => return Ok((*wrong).into()),
         };
@@ -223,8 +204,9 @@ impl OwnTool for RunAgent {
         if let Some(live) = resumed(&self.runs, call, "run_agent", &retry)? {
             return follow(call, &live, wait, "run_agent").await;
         }
-        let Some(room) = self.runs.room() else {
-            return Ok(convert::failure("too many runs are under way; wait until one has ended").into());
+        let room = match self.runs.room() {
+            Ok(room) => room,
+            Err(full) => return Ok((*full).into()),
         };
         let live = match self.begin(call, &args, room).await {
             Ok(live) => live,
@@ -242,27 +224,18 @@ impl RunStatus {
     pub(crate) fn new(runs: Arc<Runs>) -> Self {
         let about = "Tells how a run of `run_agent` stands: what it does, or what it answered. Can wait for its end, and \
                      can end it.";
-        let spec = ToolSpec::new("run_status", about, CATEGORY, parameters_of::<RunStatusArgs>(), Effects::AGENT);
-        Self { runs, spec: spec.output(Some(convert::answer_of::<Report>())) }
+        Self { runs, card: Card::of::<RunStatusArgs, Report>("run_status", about, CATEGORY) }
     }
 }
 
 #[async_trait]
 impl OwnTool for RunStatus {
-    fn tool(&self) -> Tool {
-        convert::tool(&self.spec)
-    }
-
-    fn category(&self) -> &'static str {
-        CATEGORY
-    }
-
-    fn scope(&self) -> Option<Scope> {
-        Some(Scope::Chat)
+    fn card(&self) -> &Card {
+        &self.card
     }
 
     async fn call(&self, call: &Call<'_>, given: JsonObject, retry: Retry) -> Result<CallToolResponse, ErrorData> {
-        let args: RunStatusArgs = match arguments(&self.spec, given) {
+        let args: RunStatusArgs = match self.card.arguments(given) {
             Ok(args) => args,
             Err(wrong) => return Ok((*wrong).into()),
         };
@@ -280,14 +253,6 @@ impl OwnTool for RunStatus {
         };
         follow(call, &live, Some(wait), "run_status").await
     }
-}
-
-/// The arguments, held against the schema as those of every tool are.
-pub(crate) fn arguments<A: DeserializeOwned>(spec: &ToolSpec, given: JsonObject) -> Result<A, Box<CallToolResult>> {
-    let given = Value::Object(given);
-    let wrong = |e: String| Box::new(convert::failure(e));
-    spec.validate(&given).map_err(|e| wrong(e.to_string()))?;
-    serde_json::from_value(given).map_err(|e| wrong(format!("the arguments do not fit the tool `{}`: {e}", spec.name)))
 }
 
 /// The run that the client's answer belongs to; it has the answer now.
@@ -316,7 +281,7 @@ async fn follow(
 ) -> Result<CallToolResponse, ErrorData> {
     let mut state = live.follow();
     let mut heartbeat = call.heartbeat();
-    let mut deadline = std::pin::pin!(over(wait));
+    let mut patience = patience(wait);
     let (mut told, mut waits) = (0, wait != Some(Duration::ZERO));
     // Whoever else looks at the run may have no model to lend, or be somebody else.
     let lends = sampling::lends(call) && live.owner == call.principal().owner;
@@ -331,8 +296,11 @@ async fn follow(
             return Ok(report_of(live).into());
         }
         if let Some(question) = live.question() {
-            match ask::put(call, &question).await {
+            match ask::put(call, &question, &mut patience).await {
                 Outcome::Said(said) => live.answer(&question.id(), said),
+                Outcome::Open if call.is_given_up() => return Ok(given_up(live, tool).await.into()),
+                // The run goes on waiting for its answer; another call can ask again.
+                Outcome::Open => waits = false,
                 Outcome::Suspend(input) => {
                     let run = Some(live.id.to_string());
                     let state = State { tool: tool.to_owned(), question: question.id(), run };
@@ -345,18 +313,21 @@ async fn follow(
             _ = state.changed() => {}
             wanted = live.wanted(), if lends => wanted.put(call).await,
             _ = heartbeat.tick() => call.progress(now.note()).await,
-            () = &mut deadline => waits = false,
+            () = &mut patience => waits = false,
             () = call.cx.ct.cancelled() => return Ok(given_up(live, tool).await.into()),
             () = call.session.closing.cancelled() => return Ok(given_up(live, tool).await.into()),
         }
     }
 }
 
-/// Ends when `wait` is over; never, if there is no limit.
-pub(crate) async fn over(wait: Option<Duration>) {
+/// How long a call waits.
+pub(crate) type Patience = Fuse<BoxFuture<'static, ()>>;
+
+/// Ends when `wait` is over, once; never, if there is no limit.
+pub(crate) fn patience(wait: Option<Duration>) -> Patience {
     match wait {
-        Some(wait) => sleep(wait).await,
-        None => std::future::pending().await,
+        Some(wait) => sleep(wait).boxed().fuse(),
+        None => Fuse::terminated(),
     }
 }
 

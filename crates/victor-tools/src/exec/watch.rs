@@ -1,0 +1,81 @@
+//! Ends programs whose Victor was killed: a shell beside it knows the process groups that run, and ends them once nobody
+//! holds the other end of its input any more.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use crate::platform::Group;
+
+/// Reads `+ GROUP` and `- GROUP`; ends the groups that are left when there is no more to read.
+const WATCH: &str = r#"trap '' HUP INT TERM
+live=' '
+while read -r change group; do
+    case $change in
+    +) live="$live$group " ;;
+    -) live="${live%% $group *} ${live#* $group }" ;;
+    esac
+done
+for group in $live; do kill -s KILL -- "-$group"; done"#;
+
+static WATCHER: LazyLock<Mutex<Watcher>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Watcher {
+    shell: Option<Child>,
+    live: BTreeSet<i32>,
+}
+
+/// A group that is watched until this is dropped, which has to be before its process id is let go of.
+pub(super) struct Watched(i32);
+
+impl Watched {
+    pub(super) fn new(group: Group) -> Self {
+        let group = group.id();
+        Watcher::change(|watcher| {
+            watcher.live.insert(group);
+            watcher.tell(&format!("+ {group}\n"))
+        });
+        Self(group)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        Watcher::change(|watcher| {
+            watcher.live.remove(&self.0);
+            watcher.tell(&format!("- {}\n", self.0))
+        });
+    }
+}
+
+impl Watcher {
+    fn change(change: impl FnOnce(&mut Self) -> io::Result<()>) {
+        let mut watcher = WATCHER.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(e) = change(&mut watcher) {
+            tracing::warn!(error = %e, "nobody would end the programs that run if Victor were killed");
+        }
+    }
+
+    /// Tells the shell. A new one, where there is none or somebody ended it, is told all.
+    fn tell(&mut self, change: &str) -> io::Result<()> {
+        if let Some(input) = self.shell.as_mut().and_then(|shell| shell.stdin.as_mut())
+            && input.write_all(change.as_bytes()).is_ok()
+        {
+            return Ok(());
+        }
+        if let Some(mut gone) = self.shell.take() {
+            drop(gone.stdin.take());
+            gone.wait()?;
+        }
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", WATCH, "victor-watch"]).env_clear().process_group(0);
+        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let all: String = self.live.iter().map(|group| format!("+ {group}\n")).collect();
+        shell.stdin.as_mut().map_or(Ok(()), |input| input.write_all(all.as_bytes()))?;
+        self.shell = Some(shell);
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask llama`: the tests of the local models with llama.cpp computing. No part of `test`: its C++ takes longer
+//! to build than all of Victor. In the release profile, whose build of llama.cpp serves the binary too.
+
+use crate::test::{Must, Need};
+use crate::{model, sh, test};
+
+const NEEDS: [Need; 3] = [need("cmake", "cmake"), need("c++", "g++"), need("clang", "clang")];
+
+const fn need(program: &'static str, package: &'static str) -> Need {
+    Need { program, version_flag: "--version", package, without: "the build of llama.cpp", must: Must::Have }
+}
+
+/// Builds llama.cpp where that was not done before, then runs the tests.
+pub(crate) fn run() -> Result<(), String> {
+    test::provide(&NEEDS)?;
+    let gaps = model::provide();
+    let args = ["test", "--release", "--package", "victor-local", "--features", "llama-cpp", "--lib", "--tests"];
+    sh::run(sh::cargo(&args))?;
+    match gaps.as_slice() {
+        [] => println!("\nall parts ran and passed"),
+        gaps => println!("\npassed; could not run on this machine:\n  {}", gaps.join("\n  ")),
+    }
+    Ok(())
+}
