@@ -54,7 +54,7 @@ fn an_untrusted_folder_can_only_narrow_and_is_told_in_one_line() {
     assert_eq!(requests[0].json["model"], "gpt-5.2");
     assert!(!system(&requests[0]).contains("evil.example"), "{}", system(&requests[0]));
     let said = requests[1].json["messages"].to_string();
-    assert!(said.contains("--allow") && said.contains("read(closed.txt)") && !said.contains("hush"), "{said}");
+    assert!(said.contains("with --yes") && said.contains("read(closed.txt)") && !said.contains("hush"), "{said}");
     let line = err.lines().next().unwrap();
     for word in [
         "not trusted",

@@ -71,6 +71,8 @@ fn without_anybody_to_ask_the_fallback_holds_and_is_said() {
     }
     let (_, err, code) = victor(&bench, &["run", "greet", "--set", "who=Ada", "--answer", "ok=no"]);
     assert!(code == 6 && err.contains("the answer was no"), "{code} {err}");
+    let (_, err, _) = victor(&bench, &["run", "greet", "--set", "who=Ada", "--answer", "okk=yes"]);
+    assert!(err.contains("`--answer okk=..` was used for nothing"), "{err}");
 }
 
 #[test]
@@ -107,6 +109,23 @@ fn a_run_waits_is_looked_at_and_goes_on_with_the_answer() {
     assert_eq!(victor(&bench, &["cancel", id]).2, 0);
     assert_eq!(json_of(&victor(&bench, &["status", id, "--json"]).0)["status"], "cancelled");
     assert_eq!(victor(&bench, &["cancel", id]).2, 1);
+}
+
+#[test]
+fn a_run_that_waited_waits_for_its_next_answer_too() {
+    let bench = Bench::new();
+    let gate = |id: &str, next: &str| {
+        format!("      - {{id: {id}, type: hitl, hitl_type: approval, prompt: Go?, fallback: abort, next: [{next}]}}\n")
+    };
+    let nodes = gate("one", "two") + &gate("two", "last") + "      - {id: last, type: passthrough}\n";
+    bench.file(".victor/workflows/twice.yaml", &format!("workflows:\n  twice:\n    nodes:\n{nodes}"));
+    let (_, err, code) = victor(&bench, &["run", "twice", "--wait"]);
+    assert!(code == 6 && err.contains("--answer one=.."), "{code} {err}");
+    let id = err.lines().find(|l| l.contains("victor workflow resume")).unwrap().split_whitespace().nth(3).unwrap();
+    let (_, err, code) = victor(&bench, &["resume", id, "--answer", "one=yes"]);
+    assert!(code == 6 && err.contains("--answer two=.."), "{code} {err}");
+    let (_, err, code) = victor(&bench, &["resume", id, "--answer", "two=yes"]);
+    assert_eq!(code, 0, "{err}");
 }
 
 #[test]

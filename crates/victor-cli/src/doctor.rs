@@ -33,9 +33,15 @@ fn show(app: &App, check: &Check) -> std::io::Result<()> {
         CheckStatus::Warn => ("warn", Color::Yellow),
         CheckStatus::Fail => ("FAIL", Color::Red),
     };
-    line(format!("{} {}: {}", paint.paint(Style::color(color), mark), paint.bold(check.name), check.detail))?;
-    let Some(fix) = &check.fix else { return Ok(()) };
     let width = if app.terminal.stdout { Terminal::width().saturating_sub(5) } else { usize::MAX / 2 };
+    let told = [Span::new(check.name, Style::BOLD), Span::new(format!(": {}", check.detail), Style::PLAIN)];
+    for (i, told) in wrap(&told, width, paint).iter().enumerate() {
+        match i {
+            0 => line(format!("{} {told}", paint.paint(Style::color(color), mark)))?,
+            _ => line(format!("     {told}"))?,
+        }
+    }
+    let Some(fix) = &check.fix else { return Ok(()) };
     let fix = wrap(&[Span::new(fix.as_str(), Style::PLAIN)], width, paint);
     fix.iter().try_for_each(|fix| line(format!("     {fix}")))
 }

@@ -1,6 +1,6 @@
 //! `victor keys`: providers' keys, saved where only their owner can read them. A key is never printed.
 
-use std::io::BufRead;
+use std::io::Read;
 
 use inquire::{InquireError, Password};
 use secrecy::SecretString;
@@ -12,6 +12,9 @@ use crate::args::{AgentFlags, KeysCommand};
 use crate::exit::{Exit, Failure};
 use crate::render::table::table;
 use crate::terminal::{json, line, note};
+
+/// Bytes of stdin that are read at most.
+const LONGEST: u64 = 64 << 10;
 
 /// Carries out a `victor keys` command.
 ///
@@ -59,7 +62,7 @@ pub(crate) fn keys(app: &App, command: KeysCommand) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The key as it is typed, unseen, or the first line of stdin. `None` if the user changed their mind.
+/// The key as it is typed, unseen, or the one line of stdin. `None` if the user changed their mind.
 ///
 /// # Errors
 /// Nothing comes, or the terminal cannot be read.
@@ -73,10 +76,13 @@ pub(crate) fn read_key(app: &App, provider: &str) -> Result<Option<SecretString>
         }
     } else {
         let mut text = String::new();
-        let read = std::io::stdin().lock().read_line(&mut text);
+        let read = std::io::stdin().lock().take(LONGEST).read_to_string(&mut text);
         read.map_err(|e| Failure::failed(format!("stdin cannot be read: {e}")))?;
         text
     };
+    if key.trim().contains('\n') {
+        return Err(Failure::usage("more than one line came, which is no key; nothing is saved"));
+    }
     match key.trim() {
         "" => Err(Failure::usage(format!("no key came; type it, or pipe it in: `victor keys set {provider} < FILE`"))),
         key => Ok(Some(SecretString::from(key))),

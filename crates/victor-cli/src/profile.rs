@@ -28,7 +28,9 @@ pub(crate) fn profiles(app: &App, command: ProfilesCommand) -> Result<Exit, Fail
             profiles::delete(&home, &config, &name)?;
             note(format!("profile `{name}` is deleted"));
             if config.profile.as_deref() == Some(name.as_str()) {
-                note("it was the one that is used where none is named; `victor profiles use` names another");
+                note(
+                    "it was the one that is used where none is named: none is now, until `victor profiles use` names one",
+                );
             }
         }
         ProfilesCommand::Use { name } => {

@@ -7,6 +7,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use victor::http::{HttpDoor, Listener, Times, Tls};
 use victor::mcp_server::{self, McpServer, Questions};
+use victor::permission::DenyUnconfigured;
 use victor::server::{Exposure, ServeFlags, Serving};
 use victor::workflow::Scheduler;
 use victor::{Setup, SqliteStore, Workflows};
@@ -45,7 +46,8 @@ fn flags(args: ServeArgs) -> ServeFlags {
 
 async fn until_asked(app: &App, setup: &Setup, flags: &ServeFlags) -> Result<Exit, Failure> {
     app.start_log(setup);
-    let runtime = setup.runtime()?;
+    setup.check_profile()?;
+    let runtime = setup.runtime_with(|builder| builder.approver(Arc::new(DenyUnconfigured)))?;
     let store = runtime.get::<Arc<SqliteStore>>().ok_or_else(|| Failure::failed("there is no store to serve from"))?;
     let serving = setup.serving(Arc::clone(&store), flags).await?;
     let mut door = HttpDoor::new(runtime.clone(), serving.config.clone())?;

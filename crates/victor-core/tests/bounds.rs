@@ -180,6 +180,7 @@ async fn a_crash_in_a_resumed_run_repeats_no_call() {
     let call = chat.questions().await.unwrap()[0].call.clone();
     chat.resume(vec![(call, Decision::Allow(GrantScope::Once))]).outcome().await.unwrap();
     let point = chat.undo_point().await.unwrap().unwrap();
+    assert_eq!(point.called.iter().collect::<Vec<_>>(), ["run"]);
     assert_eq!((point.before, point.message.as_str()), (0, "go"), "a resumed turn is one turn");
     let entries = store.entries(chat.session(), 0, 100).await.unwrap();
     let results = entries.iter().find(|e| matches!(&e.entry, Entry::Message { message } if message.role == Role::Tool));

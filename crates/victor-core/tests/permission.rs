@@ -129,6 +129,39 @@ fn a_plan_wider_than_its_tool_is_denied() {
 }
 
 #[test]
+fn brackets_of_commands_are_no_globs() {
+    let rules = rules(&[
+        (RuleEffect::Allow, "bash([ *)"),
+        (RuleEffect::Allow, "bash(grep -F [ a.txt)"),
+        (RuleEffect::Deny, "bash(awk {*)"),
+    ]);
+    for (text, want) in [("[ -f a ]", "allow"), ("grep -F [ a.txt", "allow"), ("awk {print}", "deny"), ("ls", "ask")] {
+        let got = verdict(Mode::Build, &rules, "bash", Effects::EXECUTE, vec![command(text)]);
+        assert_eq!(word(&got), want, "{text}");
+    }
+}
+
+#[test]
+fn a_question_tells_whether_a_rule_would_answer_it() {
+    let beats = |lines: &[(RuleEffect, &str)], key: PermissionKey| match verdict(
+        Mode::Build,
+        &rules(lines),
+        "bash",
+        Effects::EXECUTE,
+        vec![command("cat b"), key],
+    ) {
+        Verdict::Ask { beats_rules, .. } => beats_rules,
+        other => panic!("{other:?}"),
+    };
+    let hidden = (RuleEffect::Deny, "read(**/.env)");
+    assert!(!beats(&[], command("cat a")));
+    assert!(beats(&[hidden], command("cat a")));
+    assert!(beats(&[hidden, (RuleEffect::Allow, "bash(cat *)")], command("cat a")));
+    assert!(beats(&[(RuleEffect::Ask, "bash(cat a)")], command("cat a")), "the second key's word counts too");
+    assert!(beats(&[(RuleEffect::Allow, "bash")], PermissionKey::UnsplitCommand { text: "$(x)".into() }));
+}
+
+#[test]
 fn broken_rules_say_what_a_rule_looks_like() {
     for text in ["", "bash(", "bash()", "ba sh(x)", "read([)"] {
         let e = Rule::parse(RuleEffect::Deny, text, "test").unwrap_err();

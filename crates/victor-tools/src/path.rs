@@ -37,7 +37,13 @@ impl Place {
     /// The path is empty or no path; a symbolic link on the way leads out of the workspace.
     pub(crate) fn resolve(workspace: &Workspace, path: &str, access: Access) -> Result<Self, ToolError> {
         check_text(path)?;
+        Self::at(workspace, Path::new(path), access)
+    }
+
+    /// The same for a path that was come across, which need be no text.
+    pub(crate) fn at(workspace: &Workspace, path: &Path, access: Access) -> Result<Self, ToolError> {
         let asked = normal(&workspace.root.join(path));
+        let path = path.display();
         let absolute = canonical(&asked).map_err(|e| ToolError::model(format!("`{path}`: {e}")))?;
         let folder = |p: &Path| folders(workspace, access).find(|f| p.starts_with(f)).map(Path::to_owned);
         let inside = folder(&absolute);

@@ -45,6 +45,14 @@ async fn read_says_what_it_cannot_show() {
 }
 
 #[tokio::test]
+async fn write_makes_no_file_of_a_folders_name() {
+    let b = Bench::new();
+    let refused = b.fails("write", json!({"path": "dir/", "content": "x"})).await;
+    assert!(refused.contains("`dir/` names a folder"), "{refused}");
+    assert!(!b.root.join("dir").exists());
+}
+
+#[tokio::test]
 async fn read_answers_images_as_media() {
     let b = Bench::new();
     b.file("x.dat", b"\x89PNG\r\n\x1a\nrest");

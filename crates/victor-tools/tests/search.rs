@@ -35,6 +35,14 @@ async fn grep_finds_lines_in_order() {
 }
 
 #[tokio::test]
+async fn grep_searches_files_whose_names_are_no_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let b = Bench::new();
+    std::fs::write(b.root.join(std::ffi::OsStr::from_bytes(b"caf\xe9.txt")), "needle\n").unwrap();
+    assert_eq!(b.call("grep", json!({"pattern": "needle"})).await, "caf\u{fffd}.txt:1:needle\n");
+}
+
+#[tokio::test]
 async fn grep_is_capped_and_says_so() {
     let b = Bench::new();
     b.file("many", "needle\n".repeat(1000));

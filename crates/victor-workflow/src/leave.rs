@@ -188,7 +188,7 @@ pub(crate) fn accept(answer: &Value) -> Result<Value, NodeError> {
 /// What an answer decides. Whatever is not clearly a yes is none.
 fn decision(answer: &Answered, asked: &ApprovalRequest) -> Decision {
     let Answered::Person { value } = answer else {
-        let reason = format!("{}; nobody can be asked here: {}", asked.reason, asked.how_to_allow());
+        let reason = format!("{}; nobody can be asked here: {}", asked.reason, asked.how_to_configure());
         return Decision::Deny { reason };
     };
     match value["decision"].as_str() {

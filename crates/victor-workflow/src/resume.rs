@@ -84,7 +84,7 @@ impl Workflows {
         let claim = journal.claim(id, self.runtime.holder()).await?;
         let info = journal.info(id).await?;
         if info.status.is_final() {
-            let text = format!("run {id} has ended as {}; it can be taken up from a checkpoint", info.status.name());
+            let text = format!("run {id} has ended as {}; begin another one", info.status.name());
             return Err(WorkflowError::State(text));
         }
         let (mut machine, mut begun) = self.read_back(workflow, &info, options.changed).await?;

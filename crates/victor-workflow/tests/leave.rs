@@ -145,7 +145,7 @@ async fn what_cannot_wait_is_denied_with_what_would_allow_it() {
     let model = script(&[json!({"calls": [["deploy", {"path": "x"}]]}), json!("then not")]);
     let ended = start(&process(&model, &MemoryJournal::default(), &nodes)).await;
     assert_eq!(ended.status.name(), "completed", "{:?}", ended.error);
-    assert!(ended.denied[0].reason.contains("--allow 'deploy'"), "{:?}", ended.denied);
+    assert!(ended.denied[0].reason.contains("can: deploy"), "{:?}", ended.denied);
     // Whom nobody asks later, is denied at once as ever.
     let model = script(&[json!({"calls": [["deploy", {"path": "x"}]]}), json!("then not")]);
     let workflows = process(&model, &MemoryJournal::default(), AGENT);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use victor_core::error::VictorError;
-use victor_core::provider::ProviderRegistry as _;
+use victor_core::provider::{ProviderRegistry as _, Selector};
 use victor_core::request::CallCx;
 
 use crate::config::Settings;
@@ -169,6 +169,15 @@ async fn providers(setup: &Setup, checks: &mut Vec<Check>) {
         Ok(providers) => providers,
         Err(e) => return checks.push(Check::fail("provider", e.message, "correct the configuration")),
     };
+    if let Err(e) = setup.check_profile() {
+        let fix = "`victor profiles use NAME` uses another, `victor profiles list` shows them";
+        checks.push(Check::fail("profile", e.message, fix));
+    }
+    for entry in setup.settings.config.fallback.iter().flatten() {
+        if let Err(e) = providers.resolve(&Selector::from(entry.as_str())).await {
+            checks.push(Check::warn("fallback", format!("{entry}: {e}"), "it is passed over until that is mended"));
+        }
+    }
     let serving = providers.resolve(&setup.selector()).await;
     let otherwise = if serving.is_ok() { CheckStatus::Ok } else { CheckStatus::Warn };
     match serving {

@@ -43,7 +43,10 @@ pub(crate) fn read_limited(path: &Path, limit: usize, links: Links) -> io::Resul
     careful(&mut options, links);
     match options.open(path) {
         Ok(file) => read_open(file, limit),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Content::Missing),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => match is_link(path) {
+            true => Err(io::Error::other("it is a symbolic link that leads nowhere")),
+            false => Ok(Content::Missing),
+        },
         Err(_) if links == Links::Refuse && is_link(path) => Err(io::Error::other(LINK)),
         Err(e) => Err(e),
     }

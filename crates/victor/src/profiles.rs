@@ -39,13 +39,18 @@ pub fn create(
     config::put(home, &path(name), &value)
 }
 
-/// Deletes a profile of the user's configuration file.
+/// Deletes a profile of the user's configuration file. Where it is the one that this file uses when none is named, none
+/// is from now on.
 ///
 /// # Errors
 /// There is none of this name in it (names the nearest), or the file cannot be changed.
 pub fn delete(home: &Home, config: &Config, name: &str) -> Result<(), ConfigurationError> {
     check(config, name)?;
     if config::remove(home, &path(name))? {
+        let default = vec!["profile".to_owned()];
+        if config::own_value(home, &default)?.is_some_and(|used| used == name) {
+            config::remove(home, &default)?;
+        }
         return Ok(());
     }
     Err(ConfigurationError::new(format!(
@@ -63,7 +68,7 @@ pub fn select(home: &Home, config: &Config, name: &str) -> Result<(), Configurat
     config::put(home, &vec!["profile".to_owned()], &name.into())
 }
 
-fn check(config: &Config, name: &str) -> Result<(), ConfigurationError> {
+pub(crate) fn check(config: &Config, name: &str) -> Result<(), ConfigurationError> {
     if config.profiles.contains_key(name) {
         return Ok(());
     }

@@ -29,6 +29,7 @@ use crate::limits::{self, Airgap, Fence, Reach};
 use crate::mcp;
 use crate::nowhere::Unplaced;
 use crate::outputs::Outputs;
+use crate::profiles;
 use crate::prompts::Prompts;
 use crate::providers::Providers;
 use crate::trust::TrustState;
@@ -193,6 +194,15 @@ impl Setup {
     #[must_use]
     pub fn weights(&self) -> crate::local::Weights {
         crate::local::weights(&self.place.home, &self.options.env).tuned(self.settings.config.local.into())
+    }
+
+    /// Checks that the profile exists which is used where a door names none.
+    ///
+    /// # Errors
+    /// It does not (names the nearest).
+    pub fn check_profile(&self) -> Result<(), ConfigurationError> {
+        let config = &self.settings.config;
+        config.profile.as_deref().map_or(Ok(()), |name| profiles::check(config, name))
     }
 
     /// The choice of the flags, else of the profile; the registry knows the rest.

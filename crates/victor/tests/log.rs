@@ -5,6 +5,25 @@ use victor::config::Config;
 use victor::log::{self, Follower};
 
 #[test]
+fn the_files_of_so_many_days_are_kept_and_never_is_todays_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path().join("home"));
+    std::fs::create_dir_all(home.logs()).unwrap();
+    for old in ["victor.2000-01-01.log", "victor.2000-01-02.log", "victor.mine.txt"] {
+        std::fs::write(home.logs().join(old), "{}\n").unwrap();
+    }
+    let config = Config { log: serde_json::from_str(r#"{"keep_days": 1}"#).unwrap(), ..Config::default() };
+    let guard = log::start(&home, &config, 0, None).unwrap();
+    tracing::info!(target: "victor_core::agent", "the first");
+    drop(guard);
+    // The next process of the day; this one has its log already, which it finds out last.
+    assert!(log::start(&home, &config, 0, None).is_err());
+    let lines = log::tail(&home, 10).unwrap();
+    assert_eq!(lines.iter().map(|l| l.event.as_ref().unwrap().message.as_str()).collect::<Vec<_>>(), ["the first"]);
+    assert_eq!(std::fs::read_dir(home.logs()).unwrap().count(), 2);
+}
+
+#[test]
 fn what_victor_logs_can_be_read_back_and_what_others_log_below_warnings_cannot() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path().join("home"));

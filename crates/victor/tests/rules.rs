@@ -34,6 +34,15 @@ fn a_rule_for_no_tool_is_told() {
 }
 
 #[test]
+fn a_bracket_is_text_in_rules_for_commands_and_a_mistake_in_those_for_paths() {
+    load(&world("permissions: {allow: ['bash([ *)', 'bash(awk {*)']}\n"), None).unwrap();
+    for rule in ["edit([)", "read([)", "*([)", "git_*([)"] {
+        let error = load(&world(&format!("permissions: {{deny: ['{rule}']}}\n")), None).unwrap_err();
+        assert!(error.message.contains("config.yaml:1") && error.message.contains("character class"), "{error}");
+    }
+}
+
+#[test]
 fn a_rule_below_the_home_folder_holds_there_also_through_a_link() {
     let world = world("permissions: {deny: [\"read(~/project/secret.txt)\"], allow: [\"read(~/notes/*)\"]}\n");
     let (real, link) = (world.path().canonicalize().unwrap(), world.path().join("link"));

@@ -179,6 +179,16 @@ pub(crate) enum McpScope {
     Project,
 }
 
+impl McpScope {
+    /// As it is said on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Project => "project",
+        }
+    }
+}
+
 /// How an address is spoken to.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum McpType {

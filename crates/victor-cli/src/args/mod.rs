@@ -64,6 +64,11 @@ pub(crate) struct Global {
     pub(crate) color: Option<ColorWhen>,
 }
 
+/// How many: 1 at least.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a whole number above 0 is expected".to_owned())
+}
+
 /// When to use colours.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorWhen {

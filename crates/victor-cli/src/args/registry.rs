@@ -57,7 +57,7 @@ pub(crate) enum SessionsCommand {
         /// The text
         text: String,
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = super::count)]
         limit: usize,
         /// How it is printed.
         #[command(flatten)]
@@ -95,7 +95,7 @@ pub(crate) struct ListArgs {
     #[arg(long, short)]
     pub(crate) all: bool,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = super::count)]
     pub(crate) limit: usize,
     /// How it is printed.
     #[command(flatten)]

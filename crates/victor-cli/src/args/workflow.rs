@@ -30,7 +30,7 @@ pub(crate) enum WorkflowCommand {
         #[arg(long, short, requires = "runs")]
         all: bool,
         /// At most so many runs
-        #[arg(long, value_name = "N", default_value_t = 20, requires = "runs")]
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = super::count, requires = "runs")]
         limit: usize,
         /// How it is printed.
         #[command(flatten)]

@@ -8,21 +8,26 @@ use victor::permission::{Mode, RuleEffect};
 use victor::provider::Selector;
 
 use super::model::selector;
-use super::slash::{COMMANDS, Kind, parse};
+use super::slash::{COMMANDS, Kind, OTHERS, parse};
 use super::{Flow, Talk};
 use crate::exit::{Exit, Failure};
 use crate::mcp;
 use crate::render::footer::{cost, grouped, tokens};
+use crate::render::style::{Paint, Style};
 use crate::render::table::table;
+use crate::render::wrap::{Span, wrap};
 use crate::session;
 use crate::terminal::{Terminal, line};
+
+/// Columns for what is typed.
+const FORMS: usize = 18;
 
 impl Talk<'_> {
     /// Carries out a slash command.
     pub(super) async fn command(&mut self, text: &str, exit: &mut Exit) -> Result<Flow, Failure> {
         let (kind, argument) = parse(text).map_err(Failure::usage)?;
         match kind {
-            Kind::Help => help()?,
+            Kind::Help => help(self.app.terminal.stdout.then(Terminal::width))?,
             Kind::Model => self.model(argument).await?,
             Kind::Provider => self.provider(argument).await?,
             Kind::Mode => self.mode(argument).await?,
@@ -190,15 +195,15 @@ impl Talk<'_> {
     }
 }
 
-fn help() -> Result<(), Failure> {
-    for command in &COMMANDS {
-        let usage = format!("{} {}", command.name, command.args);
-        line(format!("{usage:18} {}", command.about))?;
+fn help(width: Option<usize>) -> Result<(), Failure> {
+    let commands = COMMANDS.iter().map(|c| (format!("{} {}", c.name, c.args), c.about));
+    let others = OTHERS.iter().map(|(form, about)| ((*form).to_owned(), *about));
+    for (form, about) in commands.chain(others) {
+        let text = [Span::new(about, Style::PLAIN)];
+        let lines = wrap(&text, width.map_or(usize::MAX / 2, |w| w.saturating_sub(FORMS + 1)), Paint::off());
+        for (i, text) in lines.iter().enumerate() {
+            line(format!("{:FORMS$} {text}", if i == 0 { form.as_str() } else { "" }))?;
+        }
     }
-    line("@file              show the agent a file")?;
-    line("@server:uri        show the agent a resource of an MCP server")?;
-    line("/server:prompt     say a prompt of an MCP server, with its arguments as name=value")?;
-    line("!command           run a command yourself; its output joins the conversation")?;
-    line("Alt-Enter, or a backslash at the end: another line. Ctrl-C stops a turn; once more leaves.")?;
     Ok(())
 }

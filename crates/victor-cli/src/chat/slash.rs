@@ -48,6 +48,16 @@ pub(super) const COMMANDS: [About; 14] = [
     about("/quit", "", "leave", Kind::Quit),
 ];
 
+/// What else can be typed, with what it does.
+pub(super) const OTHERS: [(&str, &str); 6] = [
+    ("@file", "show the agent a file"),
+    ("@server:uri", "show the agent a resource of an MCP server"),
+    ("/server:prompt", "say a prompt of an MCP server, with its arguments as name=value"),
+    ("!command", "run a command yourself; its output joins the conversation"),
+    ("Alt-Enter, \\", "another line; the backslash at the end of one"),
+    ("Ctrl-C", "stop a turn; once more leaves"),
+];
+
 const fn about(name: &'static str, args: &'static str, about: &'static str, kind: Kind) -> About {
     About { name, args, about, kind }
 }

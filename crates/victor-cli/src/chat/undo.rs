@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use victor::session::SavedFile;
+use victor::tool::Effects;
 use victor::undo::{Restoration, restore};
 
 use super::Talk;
@@ -19,6 +20,11 @@ impl Talk<'_> {
         self.chat.rewind(point.before).await?;
         let said: String = harmless_line(&point.message).chars().take(60).collect();
         self.screen.note(&format!("taken back: {said}"));
+        let tools = self.chat.agent().tools().await;
+        let runs = |name: &String| tools.get(name).is_some_and(|t| t.spec().effects.contains(Effects::EXECUTE));
+        if point.called.iter().any(runs) {
+            note("what the turn's commands changed is left as it is; `git diff` shows it in a repository");
+        }
         Ok(())
     }
 }

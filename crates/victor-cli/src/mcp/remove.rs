@@ -16,6 +16,7 @@ pub(crate) fn remove(app: &App, name: &str, scope: McpScope) -> Result<Exit, Fai
         note(format!("`{name}` is taken out of {}", from.file().display()));
         return Ok(Exit::Done);
     }
+    let other = if scope == McpScope::User { McpScope::Project } else { McpScope::User };
     let known = app.setup(&AgentFlags::default())?.mcp_servers();
     match known.status(name) {
         Some(status) => {
@@ -23,9 +24,19 @@ pub(crate) fn remove(app: &App, name: &str, scope: McpScope) -> Result<Exit, Fai
                 "`{name}` is not written in {}, but in {}; take it out with --scope {}, or by hand",
                 from.file().display(),
                 status.place,
-                if scope == McpScope::User { "project" } else { "user" }
+                other.name()
             );
             Err(Failure::failed(message))
+        }
+        // The file of a folder that is not trusted does not count, and can be changed all the same.
+        None if victor::mcp::is_written(&place(app, other)?, name)? => {
+            let (from, other_file) = (from.file(), place(app, other)?.file());
+            Err(Failure::failed(format!(
+                "`{name}` is not written in {}, but in {}; take it out with --scope {}",
+                from.display(),
+                other_file.display(),
+                other.name()
+            )))
         }
         None => Err(unknown(name, &known)),
     }

@@ -38,6 +38,18 @@ impl Desk {
         Self { given: Mutex::new(given), otherwise }
     }
 
+    /// The same answers, and what is asked beside them is left open.
+    pub(super) fn later(&self) -> Self {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::new(std::mem::take(&mut given), Otherwise::Later)
+    }
+
+    /// The nodes of answers that nothing has asked for.
+    pub(super) fn unused(&self) -> Vec<String> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.iter().map(|(node, _)| node.clone()).collect()
+    }
+
     /// The answer that was given before; it counts once.
     pub(super) fn before(&self, question: &Question) -> Option<Value> {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);

@@ -54,10 +54,15 @@ pub(super) async fn run(app: &App, args: WorkflowRunArgs) -> Result<Exit, Failur
 /// There is no such run, it is in no state for this, an answer does not fit, or it failed.
 pub(super) async fn resume(app: &App, args: WorkflowResumeArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let ready = ready(app, &args.follow)?;
+    let mut ready = ready(app, &args.follow)?;
     let id = runs::find(&ready.workflows, &args.id).await?;
     let state = ready.workflows.status(id).await?;
     let Some(answers) = answers(app, &ready, &state, &mut signals).await? else { return Ok(Exit::Interrupted) };
+    if state.status == RunStatus::Waiting && ready.asks.people.is_none() {
+        // A run that waits was begun so, and waits for its next answers too.
+        ready.desk = Arc::new(ready.desk.later());
+        ready.options.interviewer = Some(Arc::clone(&ready.desk) as _);
+    }
     let changed = if args.accept_changes { Changed::Accept } else { Changed::Refuse };
     let options = RunOptions { changed, ..ready.options.clone() };
     match ready.workflows.resume(id, answers, options).await.map_err(|e| explained(e, &state))? {
@@ -163,6 +168,9 @@ async fn to_end(
     }
     let ended = follow(run, &mut view, signals, ready.asks).await;
     app.close(&ready.runtime).await;
+    for node in ready.desk.unused() {
+        note(format!("`--answer {}=..` was used for nothing: no node of this name has asked", harmless_line(&node)));
+    }
     let ended = ended?;
     if args.json {
         line(last_line(id, &ended).to_string())?;

@@ -1,5 +1,6 @@
 //! A chat: the agent's two verbs, with history that is saved as it happens.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
@@ -90,6 +91,8 @@ pub struct UndoPoint {
     pub files: Vec<SavedFile>,
     /// What the user had said.
     pub message: String,
+    /// The tools that the turn called.
+    pub called: BTreeSet<String>,
 }
 
 /// How a run of a chat begins.
@@ -435,10 +438,14 @@ fn undo_point(entries: &[StoredEntry]) -> Option<UndoPoint> {
     // A run that was resumed has started more than once.
     let latest = entries.iter().rev().find_map(started)?;
     let at = entries.iter().position(|e| started(e) == Some(latest))?;
-    let message = entries[at..].iter().find_map(|e| match &e.entry {
-        Entry::Message { message } if message.role == Role::User => Some(message.text()),
-        _ => None,
-    });
+    let messages = || {
+        entries[at..].iter().filter_map(|e| match &e.entry {
+            Entry::Message { message } => Some(message),
+            _ => None,
+        })
+    };
+    let message = messages().find(|m| m.role == Role::User).map(|m| m.text());
+    let called = messages().flat_map(|m| m.tool_calls()).map(|call| call.name.clone()).collect();
     let mut files: Vec<SavedFile> = Vec::new();
     for stored in &entries[at..] {
         let Entry::Checkpoint { files: saved, .. } = &stored.entry else { continue };
@@ -450,7 +457,7 @@ fn undo_point(entries: &[StoredEntry]) -> Option<UndoPoint> {
         }
     }
     let before = entries[at].seq.saturating_sub(1);
-    Some(UndoPoint { before, files, message: message.unwrap_or_default() })
+    Some(UndoPoint { before, files, message: message.unwrap_or_default(), called })
 }
 
 /// Reads a saved session, or begins a new one, once.

@@ -136,20 +136,23 @@ impl RunScope {
             let grants = scope.grants.lock().unwrap_or_else(PoisonError::into_inner);
             judge(scope.mode, scope.reach(), &rules, &grants, prepared.tool.spec(), &prepared.plan)
         };
-        let (mut ask, leaves) = match verdict {
+        let (mut ask, leaves, mut beats) = match verdict {
             Verdict::Deny { reason } => return Ruling::Deny(reason),
-            Verdict::Ask { reason, leaves_sandbox } => (Some(reason), leaves_sandbox),
-            Verdict::Allow => (None, false),
+            Verdict::Ask { reason, leaves_sandbox, beats_rules } => (Some(reason), leaves_sandbox, beats_rules),
+            Verdict::Allow => (None, false, false),
         };
         match self.before(prepared).await {
             BeforeTool::Continue => {}
-            BeforeTool::Ask(reason) => ask = ask.or(Some(reason)),
+            BeforeTool::Ask(reason) => (ask, beats) = (ask.or(Some(reason)), true),
             BeforeTool::Deny(reason) => return Ruling::Deny(reason),
             BeforeTool::Abort(reason) => return Ruling::Abort(reason),
         }
         match ask {
             Some(_) if scope.dry_run == DryRun::On && !prepared.plan.effects.is_read_only() => Ruling::Allow,
-            Some(reason) => Ruling::Ask(Box::new(self.question(prepared, reason, leaves))),
+            Some(reason) => {
+                let question = self.question(prepared, reason);
+                Ruling::Ask(Box::new(ApprovalRequest { leaves_sandbox: leaves, beats_rules: beats, ..question }))
+            }
             None => Ruling::Allow,
         }
     }
@@ -344,7 +347,7 @@ impl RunScope {
         ToolError::Model(format!("no tool `{name}` here; {hint}"))
     }
 
-    fn question(&self, prepared: &Prepared, reason: String, leaves_sandbox: bool) -> ApprovalRequest {
+    fn question(&self, prepared: &Prepared, reason: String) -> ApprovalRequest {
         ApprovalRequest {
             run_id: self.inner.run,
             call: prepared.call.id.under(self.inner.emitter.path()),
@@ -354,7 +357,8 @@ impl RunScope {
             keys: prepared.plan.keys.clone(),
             preview: prepared.plan.preview.clone(),
             reason,
-            leaves_sandbox,
+            leaves_sandbox: false,
+            beats_rules: false,
         }
     }
 

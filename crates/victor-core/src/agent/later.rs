@@ -158,5 +158,5 @@ impl Approver for NoWaiting {
 
 /// The denial of what cannot wait, with what would allow it.
 pub(super) fn cannot_wait(request: &ApprovalRequest, who: &str) -> String {
-    format!("{}; {who} cannot wait for an answer: {}", request.reason, request.how_to_allow())
+    format!("{}; {who} cannot wait for an answer: {}", request.reason, request.how_to_configure())
 }

@@ -33,15 +33,19 @@ pub struct ApprovalRequest {
     pub reason: String,
     /// Whether it would leave the sandbox, which a general yes does not answer.
     pub leaves_sandbox: bool,
+    /// Whether it would be asked whatever is allowed by a rule: a rule that asks beats those, and where rules deny
+    /// reading some paths every program asks.
+    #[serde(default)]
+    pub beats_rules: bool,
 }
 
 impl ApprovalRequest {
     /// The rules that allow this call and others of the same keys: one for each key, as each has to be allowed. A file
-    /// that a command redirects needs none. None at all where no rule helps: outside the sandbox, and for a line that
-    /// could not be split.
+    /// that a command redirects needs none. None at all where no rule helps: outside the sandbox, for a line that
+    /// could not be split, and where it is asked whatever is allowed.
     #[must_use]
     pub fn allow_rules(&self) -> Vec<String> {
-        if self.leaves_sandbox {
+        if self.leaves_sandbox || self.beats_rules {
             return Vec::new();
         }
         let is_path = |k: &&PermissionKey| matches!(k, PermissionKey::Path { .. });
@@ -60,7 +64,18 @@ impl ApprovalRequest {
     /// Whether the same is asked: an answer to one counts for the other.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { run_id: _, call, tool, arguments, effects, keys, preview, reason: _, leaves_sandbox } = self;
+        let Self {
+            run_id: _,
+            call,
+            tool,
+            arguments,
+            effects,
+            keys,
+            preview,
+            reason: _,
+            leaves_sandbox,
+            beats_rules: _,
+        } = self;
         *call == other.call
             && *tool == other.tool
             && *arguments == other.arguments
@@ -70,7 +85,7 @@ impl ApprovalRequest {
             && *leaves_sandbox == other.leaves_sandbox
     }
 
-    /// How the call can be allowed where nobody can be asked.
+    /// How the call can be allowed from a command line where nobody can be asked.
     #[must_use]
     pub fn how_to_allow(&self) -> String {
         let quoted = |rule: &String| format!("--allow '{}'", rule.replace('\'', r"'\''"));
@@ -78,6 +93,15 @@ impl ApprovalRequest {
             _ if self.leaves_sandbox => "run with --sandbox off to allow it".to_owned(),
             none if none.is_empty() => "answer all questions with --yes to allow it".to_owned(),
             rules => format!("allow it with {rules} or answer all questions with --yes"),
+        }
+    }
+
+    /// How the call can be allowed by the configuration, where nobody can be asked and no flag can be given.
+    #[must_use]
+    pub fn how_to_configure(&self) -> String {
+        match self.allow_rules() {
+            none if none.is_empty() => "no rule can allow it".to_owned(),
+            rules => format!("`permissions.allow` of the configuration can: {}", rules.join(", ")),
         }
     }
 }
@@ -152,6 +176,19 @@ pub struct DenyAll;
 impl Approver for DenyAll {
     async fn ask(&self, request: &ApprovalRequest) -> Answer {
         let reason = format!("{}; nobody can be asked here: {}", request.reason, request.how_to_allow());
+        Answer::Decided(Decision::Deny { reason })
+    }
+}
+
+/// As [`DenyAll`] where no flag can be given either, as to a server: the message says what to write into the
+/// configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DenyUnconfigured;
+
+#[async_trait]
+impl Approver for DenyUnconfigured {
+    async fn ask(&self, request: &ApprovalRequest) -> Answer {
+        let reason = format!("{}; nobody can be asked here: {}", request.reason, request.how_to_configure());
         Answer::Decided(Decision::Deny { reason })
     }
 }

@@ -16,6 +16,8 @@ pub enum Verdict {
         reason: String,
         /// Whether it would leave the sandbox, which a general yes does not answer.
         leaves_sandbox: bool,
+        /// Whether it would be asked whatever is allowed by a rule.
+        beats_rules: bool,
     },
     /// It may not run.
     Deny {
@@ -75,6 +77,10 @@ pub fn judge(
 fn strictest(a: Verdict, b: Verdict) -> Verdict {
     match (a, b) {
         (deny @ Verdict::Deny { .. }, _) | (_, deny @ Verdict::Deny { .. }) => deny,
+        (
+            Verdict::Ask { reason, leaves_sandbox, beats_rules },
+            Verdict::Ask { leaves_sandbox: leaves, beats_rules: beats, .. },
+        ) => Verdict::Ask { reason, leaves_sandbox: leaves_sandbox || leaves, beats_rules: beats_rules || beats },
         (ask @ Verdict::Ask { .. }, _) | (_, ask @ Verdict::Ask { .. }) => ask,
         (Verdict::Allow, Verdict::Allow) => Verdict::Allow,
     }
@@ -104,19 +110,20 @@ impl Case<'_> {
         {
             return Verdict::Deny {
                 reason: format!(
-                    "{absolute} is outside the workspace; add its folder with --add-dir, or allow it with \
-                     --allow '{name}({absolute})'"
+                    "{absolute} is outside the workspace; it would need its folder among the added ones (--add-dir), \
+                     or the rule `{name}({})` among those that allow (`permissions.allow`, --allow)",
+                    globset::escape(absolute)
                 ),
             };
         }
         if self.plan.effects.contains(Effects::UNSANDBOXED) {
             let reason = "it would run outside the sandbox".to_owned();
-            return Verdict::Ask { reason, leaves_sandbox: true };
+            return Verdict::Ask { reason, leaves_sandbox: true, beats_rules: true };
         }
         if self.grants.cover(name, self.plan.effects, key) {
             return Verdict::Allow;
         }
-        let ask = |reason: String| Verdict::Ask { reason, leaves_sandbox: false };
+        let ask = |reason: String| Verdict::Ask { reason, leaves_sandbox: false, beats_rules: true };
         match rule.map(|r| (r.effect(), r)) {
             Some((RuleEffect::Ask, rule)) => ask(format!("the rule `ask: {}` ({})", rule.text(), rule.source())),
             Some((RuleEffect::Allow, _)) if self.may_read_hidden() => {
@@ -156,6 +163,7 @@ impl Case<'_> {
             (true, _) => "runs a program",
             (false, _) => "uses the network",
         };
-        Verdict::Ask { reason: format!("{means}: {what}"), leaves_sandbox: false }
+        let reason = format!("{means}: {what}");
+        Verdict::Ask { reason, leaves_sandbox: false, beats_rules: self.may_read_hidden() }
     }
 }

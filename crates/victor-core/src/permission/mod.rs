@@ -6,7 +6,7 @@ mod approve;
 mod judge;
 mod rule;
 
-pub use approve::{AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, GrantScope};
+pub use approve::{AllowAll, Answer, ApprovalRequest, Approver, Decision, DenyAll, DenyUnconfigured, GrantScope};
 pub use judge::{Grants, Verdict, judge};
 pub use rule::{PathRules, Rule, RuleEffect, RuleError, Rules, literal};
 
@@ -40,7 +40,11 @@ impl Mode {
         (Self::Plan, "plan", "reads and makes a plan; changes nothing"),
         (Self::Explore, "explore", "reads and answers questions; changes nothing"),
         (Self::Review, "review", "reads, runs commands after asking; changes no file"),
-        (Self::Delegate, "delegate", "reads and hands work to other agents; changes nothing itself"),
+        (
+            Self::Delegate,
+            "delegate",
+            "reads and hands work to other agents, where a tool stands for them; changes nothing itself",
+        ),
     ];
 
     /// The mode's name in configuration and on the command line.
@@ -143,6 +147,8 @@ pub enum Access {
 }
 
 impl Access {
+    pub(crate) const ALL: [Self; 2] = [Self::Read, Self::Write];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Read => "read",

@@ -31,7 +31,8 @@ pub struct Rule {
 
 #[derive(Clone)]
 struct Pattern {
-    path: GlobMatcher,
+    /// `Err` where the text makes no glob, as that of a command may not.
+    path: Result<GlobMatcher, String>,
     words: Wildcard,
 }
 
@@ -67,9 +68,20 @@ impl Rule {
         let glob = |s: &str| compile(s).map_err(|e| fail(&e));
         let pattern = match pattern {
             None => None,
-            Some(text) => Some(Pattern { path: glob(path_glob(text))?, words: Wildcard::new(text) }),
+            Some(text) => Some(Pattern { path: compile(path_glob(text)), words: Wildcard::new(text) }),
         };
-        Ok(Self { effect, text: trimmed.to_owned(), tool: glob(tool)?, pattern, source: source.into() })
+        let rule = Self { effect, text: trimmed.to_owned(), tool: glob(tool)?, pattern, source: source.into() };
+        match rule.broken_glob() {
+            Some(why) if Access::ALL.iter().any(|access| rule.names_tool(access.name())) => Err(fail(why)),
+            _ => Ok(rule),
+        }
+    }
+
+    /// What is wrong with its pattern as a glob, where it makes none: it then fits commands, hosts and names, and no
+    /// path at all.
+    #[must_use]
+    pub fn broken_glob(&self) -> Option<&str> {
+        self.pattern.as_ref()?.path.as_ref().err().map(String::as_str)
     }
 
     /// Whether its paths begin in a user's home folder, which it does not know yet: so far it fits none of them.
@@ -85,10 +97,11 @@ impl Rule {
     pub fn at_home(mut self, home: &Path) -> Result<Self, RuleError> {
         if self.is_below_home()
             && let Some(pattern) = &mut self.pattern
+            && let Ok(path) = &pattern.path
         {
-            let below = pattern.path.glob().glob().trim_start_matches('~').to_owned();
+            let below = path.glob().glob().trim_start_matches('~').to_owned();
             let whole = globset::escape(&home.display().to_string()) + &below;
-            pattern.path = compile(&whole).map_err(|why| RuleError { rule: self.text.clone(), why })?;
+            pattern.path = Ok(compile(&whole).map_err(|why| RuleError { rule: self.text.clone(), why })?);
         }
         Ok(self)
     }
@@ -136,7 +149,7 @@ impl Rule {
     }
 
     fn path_pattern(&self) -> Option<&str> {
-        self.pattern.as_ref().map(|p| p.path.glob().glob())
+        self.pattern.as_ref()?.path.as_ref().ok().map(|p| p.glob().glob())
     }
 
     fn names(&self, tool: &str, key: Option<&PermissionKey>) -> bool {
@@ -182,10 +195,11 @@ impl Pattern {
 
     /// A rule that denies or asks covers what lies below the folder that it names; one that allows must fit exactly.
     fn matches_path(&self, effect: RuleEffect, relative: Option<&str>, absolute: &str) -> bool {
+        let Ok(glob) = &self.path else { return false };
         let fits = |path: &str| match effect {
-            RuleEffect::Allow => self.path.is_match(path),
+            RuleEffect::Allow => glob.is_match(path),
             RuleEffect::Ask | RuleEffect::Deny => {
-                std::path::Path::new(path).ancestors().any(|p| !p.as_os_str().is_empty() && self.path.is_match(p))
+                std::path::Path::new(path).ancestors().any(|p| !p.as_os_str().is_empty() && glob.is_match(p))
             }
         };
         relative.is_some_and(fits) || fits(absolute)

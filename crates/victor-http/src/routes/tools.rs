@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use victor_core::agent::Agent;
 use victor_core::error::{ConfigurationError, ToolError};
 use victor_core::message::text_of;
-use victor_core::permission::{Answer, ApprovalRequest, Approver, Decision};
+use victor_core::permission::DenyUnconfigured;
 use victor_core::runtime::CallOptions;
 use victor_core::token::Scope;
 use victor_core::tool::{Effects, ToolOutput};
@@ -98,7 +98,7 @@ async fn execute(
     let (begun, cancel) = (clock.now(), CancellationToken::new());
     let _gone = cancel.clone().drop_guard();
     let options = CallOptions {
-        approver: Some(std::sync::Arc::new(Nobody)),
+        approver: Some(std::sync::Arc::new(DenyUnconfigured)),
         cancel,
         owner: Some(caller.owner.to_string()),
         ..CallOptions::default()
@@ -147,19 +147,4 @@ fn told(name: &str, arguments: &Value, output: &ToolOutput) -> String {
 
 fn shutting_down() -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN", "the server is shutting down")
-}
-
-/// Nobody is asked about a single call; who runs the server can allow it beforehand.
-struct Nobody;
-
-#[async_trait::async_trait]
-impl Approver for Nobody {
-    async fn ask(&self, request: &ApprovalRequest) -> Answer {
-        let rules = request.allow_rules();
-        let how = match rules.is_empty() {
-            true => "no rule can allow it".to_owned(),
-            false => format!("`permissions.allow` of the server's configuration can: {}", rules.join(", ")),
-        };
-        Answer::Decided(Decision::Deny { reason: format!("{}; nobody can be asked here: {how}", request.reason) })
-    }
 }

@@ -91,7 +91,7 @@ pub enum WeightsError {
     },
     /// The installed file has changed since it was checked.
     #[error(
-        "the file of the local model {name} is not what was installed ({why}); `victor models pull {name}` fetches it again"
+        "the file of the local model {name} is not what was installed ({why}); `victor models pull {name}` fetches it again, or `victor models pull FILE --name {name}` takes your own file anew"
     )]
     Broken {
         /// The model.

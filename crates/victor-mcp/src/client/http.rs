@@ -41,6 +41,14 @@ pub(super) async fn open(
     }
 }
 
+/// Whether an address is one that can be spoken to.
+///
+/// # Errors
+/// It is none, or of another scheme.
+pub fn check_address(text: &str) -> Result<(), String> {
+    url(text).map(drop)
+}
+
 /// An address that can be spoken to.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("`{text}` is no address: {e}"))?;

@@ -29,6 +29,7 @@ mod trust;
 
 pub use config::{Address, Link, OAuth, Program, ServerConfig, Setting, Wire};
 pub use host::{CatalogStore, Client, Elicitation, Elicited, Elicitor, Host, Kept, TokenStore};
+pub use http::check_address;
 pub use login::{Login, LoginError};
 pub use server::Report;
 pub use servers::Servers;

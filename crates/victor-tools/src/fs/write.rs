@@ -48,6 +48,9 @@ impl Tool for Write {
     }
 
     async fn plan(&self, args: WriteArgs, cx: &ToolCx) -> Result<Plan, ToolError> {
+        if args.path.ends_with('/') {
+            return Err(ToolError::model(format!("`{}` names a folder; name the file in it", args.path)));
+        }
         let place = Place::resolve(&cx.workspace, &args.path, Access::Write)?;
         let looked = place.clone();
         let opened = blocking(move || Ok(Opened::early(&looked, open))).await?;

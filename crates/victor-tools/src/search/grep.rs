@@ -144,7 +144,7 @@ fn run(
 
 /// Opens what the walk came across again, without following links: it may have changed since.
 fn open(workspace: &Workspace, path: &std::path::Path) -> Option<File> {
-    let place = Place::resolve(workspace, path.to_str()?, Access::Read).ok()?;
+    let place = Place::at(workspace, path, Access::Read).ok()?;
     if place.absolute != path {
         return None;
     }

@@ -15,6 +15,7 @@ use super::reference;
 use super::scalar;
 use super::team::TeamNode;
 use super::tree::{self, Kind, Node as Tree};
+use crate::expr::same_name;
 use crate::template::Environment;
 
 /// What exists outside the file, so that names can be checked. `None` is not checked.
@@ -90,7 +91,24 @@ pub(super) fn nodes(list: &Tree, decoder: &mut Decoder<'_>) -> Vec<Node> {
     if !matches!(list.kind, Kind::List(_)) {
         decoder.mistake(list.place, "a list of nodes is expected (`- id: ..`)");
     }
-    list.items().iter().filter_map(|tree| node(tree, &[], decoder)).collect()
+    let read: Vec<Option<Node>> = list.items().iter().map(|tree| node(tree, &[], decoder)).collect();
+    unread_twins(list.items(), &read, decoder);
+    read.into_iter().flatten().collect()
+}
+
+/// Two nodes of one name of which one could not be read; those that could are compared with all of the workflow.
+fn unread_twins(trees: &[Tree], read: &[Option<Node>], decoder: &mut Decoder<'_>) {
+    let id = |tree: &Tree| tree.get("id").and_then(|id| Some((id.text()?.to_owned(), id.place)));
+    for (i, tree) in trees.iter().enumerate() {
+        let Some((name, place)) = id(tree) else { continue };
+        let twins =
+            || (0..i).filter_map(|j| Some((j, id(&trees[j])?))).filter(|(_, (other, _))| same_name(other, &name));
+        let Some((_, (_, first))) = twins().next() else { continue };
+        if read[i].is_none() || twins().all(|(j, _)| read[j].is_none()) {
+            let line = first.line;
+            decoder.mistake(place, format!("two nodes are called `{name}`; the other one stands on line {line}"));
+        }
+    }
 }
 
 /// One node. `others` are further keys that it may have.

@@ -14,6 +14,15 @@ use super::tree;
 /// The longest configuration file, in bytes.
 pub(crate) const LIMIT: usize = 1 << 20;
 
+/// What counts as a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// What looks like a number or a boolean only in quotes.
+    Quoted,
+    /// Whatever stands where a text is expected: a saved key may be all digits.
+    Loose,
+}
+
 /// A configuration file that was read without an error.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Document {
@@ -25,7 +34,8 @@ pub(crate) struct Document {
 
 /// Reads a configuration file's text. `name` is the file's name for messages.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationError> {
-    let config = strict::<Config>(name, text)?;
+    let read = read::<Config>(text, Texts::Quoted);
+    let config = read.map_err(|e| mistakes::all::<Config>(name, text, Texts::Quoted, e))?;
     let lines = tree::lines(text);
     let told = config.check().into_iter().map(|(path, why)| {
         let place = lines.get(&path).map_or(String::new(), |line| format!(":{line}"));
@@ -38,17 +48,18 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationErr
 /// Reads YAML strictly: unknown and duplicate keys are errors, `yes` and `on` are no booleans, aliases cannot blow up.
 /// All mistakes are told at once, as far as one does not hang on another.
 pub(crate) fn strict<T: DeserializeOwned + Default>(name: &str, text: &str) -> Result<T, ConfigurationError> {
-    read::<T>(text).map_err(|e| mistakes::all::<T>(name, text, e))
+    read::<T>(text, Texts::Loose).map_err(|e| mistakes::all::<T>(name, text, Texts::Loose, e))
 }
 
 /// Reads YAML strictly, up to the first mistake.
-pub(super) fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, serde_saphyr::Error> {
-    let options = serde_saphyr::options! {
+pub(super) fn read<T: DeserializeOwned + Default>(text: &str, texts: Texts) -> Result<T, serde_saphyr::Error> {
+    let mut options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
         reject_tagged_field_names: true,
         budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 20_000, max_aliases: 1_000, max_depth: 32 },
     };
+    options.no_schema = texts == Texts::Quoted;
     serde_saphyr::from_str_with_options::<Option<T>>(text, options).map(Option::unwrap_or_default)
 }
 
@@ -67,6 +78,10 @@ pub(super) fn described(name: &str, text: &str, error: &serde_saphyr::Error) -> 
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key `{key}`"),
         Error::SerdeUnknownVariant { variant, expected, .. } => {
             format!("{}`{variant}` is not allowed here; one of {} is", key().unwrap_or_default(), listed(expected))
+        }
+        Error::QuotingRequired { value, .. } => {
+            let key = key().unwrap_or_default();
+            format!("{key}a text is expected, which `{value}` is in quotes alone: \"{value}\"")
         }
         other => format!("{}{}", key().unwrap_or_default(), plain(&other.render())),
     };
@@ -87,9 +102,11 @@ fn listed(names: &[&'static str]) -> String {
 
 /// The library's message without the place, which stands before it; the usual ones in the words of a person who
 /// writes the file.
-fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 9] = [
+pub(crate) fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 13] = [
         ("invalid boolean", "`true` or `false` is expected"),
+        ("invalid u16", "a whole number from 0 to 65535 is expected"),
+        ("invalid u32", "a whole number from 0 to 4294967295 is expected"),
         ("invalid u", "a whole number is expected, of 0 or more"),
         ("invalid i", "a whole number is expected"),
         ("invalid f", "a number is expected"),
@@ -97,11 +114,16 @@ fn plain(message: &str) -> String {
         ("expected string", "a text is expected"),
         ("expected mapping", "a mapping is expected (`key: value`)"),
         ("expected sequence", "a list is expected (`[a, b]`)"),
+        ("expected a sequence", "a list is expected (`[a, b]`)"),
+        ("expected a map", "a mapping is expected (`key: value`)"),
         ("multiple YAML documents", "only one document is allowed; remove the `---`"),
     ];
     let message = message.split(" at line ").next().unwrap_or(message).trim();
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    let known = WORDS.iter().find(|(theirs, _)| message.starts_with(theirs));
+    if message.contains("a nonzero ") {
+        return "a whole number above 0 is expected".to_owned();
+    }
+    let known = WORDS.iter().find(|(theirs, _)| message.starts_with(theirs) || message.ends_with(theirs));
     known.map_or(message, |(_, ours)| ours).to_owned()
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn settings(env: &Env, existing: &Value) -> Result<(Vec<Setting>, Vec
 }
 
 fn reserved(name: &str) -> bool {
-    RESERVED.iter().any(|r| name == *r || (r.ends_with('_') && name.starts_with(r)))
+    RESERVED.iter().any(|r| name == *r || (r.ends_with('_') && name.starts_with(r) && !name.contains("__")))
 }
 
 /// A variable of another program may begin with `VICTOR_` too; only what is nearly a key is worth a line.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 use victor_core::error::ConfigurationError;
 
-use super::document::strict;
+use super::document::{plain, strict};
 use super::schema::{self, Config};
 
 /// The path of a key, such as `providers.local.base_url`.
@@ -56,7 +56,7 @@ pub(crate) fn value(path: &[String], text: &str) -> Result<Value, ConfigurationE
     let document = nested(path, value.clone());
     let checked = match serde_json::from_value::<Config>(document) {
         Ok(config) => config.check().into_iter().next().map_or(Ok(()), |(_, why)| Err(why)),
-        Err(e) => Err(e.to_string()),
+        Err(e) => Err(plain(&e.to_string())),
     };
     checked.map(|()| value).map_err(|e| ConfigurationError::new(format!("{name}: `{text}` does not fit: {e}")))
 }

@@ -100,17 +100,26 @@ pub(crate) fn load(
     if !trusted && own.is_none() {
         notices.extend(ignored_line(project, &[]));
     }
-    let all: Vec<Layer> = [Some(user), own, Some(variables), Some(flag_layer(flags))].into_iter().flatten().collect();
+    // What narrows comes after what it narrows: a variable widens it no more than the user's file does.
+    let (before, after) = if trusted { (own, None) } else { (None, own) };
+    let layers = [Some(user), before, Some(variables), after, Some(flag_layer(flags))];
+    let all: Vec<Layer> = layers.into_iter().flatten().collect();
     let Merged { mut config, origins } = layers::merge(&all)?;
     let incomplete = schedules::check_whole(&config).into_iter().map(|(path, why)| {
         let place = all.iter().rev().find_map(|layer| layer.places.get(&path));
         place.map_or_else(|| why.clone(), |place| format!("{place}: {why}"))
     });
     mistakes::none_of(incomplete.collect())?;
+    config.profile = config.profile.filter(|name| !name.trim().is_empty());
     clamp(&mut config.profiles, &narrowed);
     let rules = rules(&origins, env)?;
     notices.extend(rules.iter().filter_map(stranger));
     Ok(Settings { config, origins, rules, notices })
+}
+
+/// The value of a key in the user's own file.
+pub(crate) fn own_value(home: &Home, path: &Path) -> Result<Option<Value>, ConfigurationError> {
+    Ok(keys::at(&user_layer(home)?.value, path).cloned())
 }
 
 fn user_layer(home: &Home) -> Result<Layer, ConfigurationError> {
@@ -245,11 +254,19 @@ fn rules(origins: &[Origin], env: &Env) -> Result<Vec<Rule>, ConfigurationError>
 fn rule(effect: RuleEffect, origin: &Origin, env: &Env) -> Result<Rule, String> {
     let text = origin.value.as_str().unwrap_or_default();
     let rule = Rule::parse(effect, text, origin.origin.as_str()).map_err(|e| e.to_string())?;
+    if let Some(why) = rule.broken_glob().filter(|_| names_file_tool(&rule)) {
+        return Err(format!("`{text}` is not a permission rule for paths ({why}); `\\[` stands for a bracket"));
+    }
     if !rule.is_below_home() {
         return Ok(rule);
     }
     let home = env.path("HOME").ok_or_else(|| format!("`{text}` needs HOME, which is not set"))?;
     rule.at_home(&home.canonicalize().unwrap_or(home)).map_err(|e| e.to_string())
+}
+
+/// Whether it may be meant for paths; the patterns of commands are no globs.
+fn names_file_tool(rule: &Rule) -> bool {
+    BuiltinTools::names().iter().any(|name| *name != "bash" && rule.names_tool(name))
 }
 
 /// A rule for no tool that there is protects nothing, or opens nothing: most likely its name is misspelt. Tools of

@@ -6,14 +6,19 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
 use victor_core::error::ConfigurationError;
 
-use super::document::{described, read};
+use super::document::{Texts, described, read};
 use super::tree::{self, Kind, Node, Style};
 
 /// Mistakes of one file that are told.
 const TOLD: usize = 20;
 
 /// What a text that cannot be read has against it: the first mistake, and those of keys that have nothing to do with it.
-pub(super) fn all<T: DeserializeOwned + Default>(name: &str, text: &str, first: Error) -> ConfigurationError {
+pub(super) fn all<T: DeserializeOwned + Default>(
+    name: &str,
+    text: &str,
+    texts: Texts,
+    first: Error,
+) -> ConfigurationError {
     let (mut told, mut rest, mut error) = (Vec::new(), text.to_owned(), first);
     loop {
         told.push(described(name, &rest, &error));
@@ -22,7 +27,7 @@ pub(super) fn all<T: DeserializeOwned + Default>(name: &str, text: &str, first: 
             Some(shorter) => rest = shorter,
             None => break,
         }
-        match read::<T>(&rest) {
+        match read::<T>(&rest, texts) {
             Ok(_) => break,
             Err(next) => error = next,
         }

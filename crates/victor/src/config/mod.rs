@@ -19,7 +19,7 @@ pub use edit::set;
 pub(crate) use edit::{put, remove};
 pub use layers::Origin;
 pub use load::{Flags, Settings};
-pub(crate) use load::{Project, load};
+pub(crate) use load::{Project, load, own_value};
 #[cfg(feature = "local")]
 pub use local::{LocalEngine, LocalModels};
 pub use schedules::ScheduleSettings;

@@ -4,7 +4,8 @@ mod read;
 
 pub use read::{Follower, LogEvent, LogLine, tail};
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs, io};
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -13,7 +14,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use victor_core::error::ConfigurationError;
+use victor_core::id::{Clock as _, Timestamp};
 
+use crate::clock::SystemClock;
 use crate::config::{Config, Level};
 use crate::home::Home;
 use crate::platform;
@@ -58,11 +61,13 @@ pub fn start(
     };
     platform::private_folder(&folder).map_err(|e| fail(&e))?;
     let days = config.log.keep_days.map_or(KEEP_DAYS, std::num::NonZero::get);
+    prune(&folder, days, SystemClock.now()).map_err(|e| fail(&e))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix(PREFIX)
         .filename_suffix(SUFFIX)
-        .max_log_files(days as usize)
+        // At midnight it makes room for one more file, and counts this day's where another process has begun it.
+        .max_log_files(days as usize + 1)
         .build(&folder)
         .map_err(|e| fail(&e))?;
     let (writer, worker) = tracing_appender::non_blocking(file);
@@ -80,6 +85,21 @@ pub fn start(
     let log = tracing_subscriber::registry().with(filter).with(lines).with(console);
     log.try_init().map_err(|e| fail(&e))?;
     Ok(LogGuard { _worker: Some(worker) })
+}
+
+/// Deletes the files of days before the last `days`, of which today is one.
+fn prune(folder: &Path, days: u32, now: Timestamp) -> io::Result<()> {
+    let before = i64::from(days - 1) * 24 * 60 * 60 * 1_000_000;
+    let first = Timestamp::from_micros(now.as_micros().saturating_sub(before)).to_string();
+    let first = format!("{PREFIX}.{}", first.get(..10).unwrap_or_default());
+    for file in read::files(folder)? {
+        let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        // Another process may have deleted it at the same moment.
+        if name < first.as_str() && fs::remove_file(&file).is_err() && file.exists() {
+            tracing::warn!(file = %file.display(), "an old log file cannot be deleted");
+        }
+    }
+    Ok(())
 }
 
 fn level(config: &Config, verbose: u8) -> Level {

@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use victor_core::error::ConfigurationError;
+use victor_mcp::client::check_address;
 
 use crate::config::{self, McpServer};
 use crate::home::Home;
 use crate::platform::{self, Content, Links};
+
+/// The folder's own file.
+const FILE: &str = ".mcp.json";
 
 /// Where a server is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ impl Scope {
     pub fn file(&self) -> PathBuf {
         match self {
             Self::User(home) => home.config(),
-            Self::Project(root) => root.join(".mcp.json"),
+            Self::Project(root) => root.join(FILE),
         }
     }
 }
@@ -37,6 +41,9 @@ pub fn add(scope: &Scope, name: &str, server: &McpServer) -> Result<(), Configur
     if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
         let message = format!("`{name}` cannot be a server's name; use letters, digits, `-`, `_` and `.`");
         return Err(ConfigurationError::new(message));
+    }
+    if let Some(url) = server.url.as_deref().filter(|url| !url.contains("${")) {
+        check_address(url).map_err(ConfigurationError::new)?;
     }
     let value = serde_json::to_value(server).map_err(|e| ConfigurationError::new(e.to_string()))?;
     match scope {
@@ -62,20 +69,41 @@ pub fn remove(scope: &Scope, name: &str) -> Result<bool, ConfigurationError> {
     }
 }
 
-fn change(root: &Path, edit: impl FnOnce(&mut Map<String, Value>)) -> Result<(), ConfigurationError> {
-    let path = root.join(".mcp.json");
+/// Whether a server of this name is written down there.
+///
+/// # Errors
+/// The file is wrong as it stands.
+pub fn is_written(scope: &Scope, name: &str) -> Result<bool, ConfigurationError> {
+    match scope {
+        Scope::User(home) => {
+            Ok(config::own_value(home, &["mcpServers".to_owned(), name.to_owned()].to_vec())?.is_some())
+        }
+        Scope::Project(root) => {
+            let file = read(&root.join(FILE))?;
+            Ok(file.get("mcpServers").and_then(|servers| servers.get(name)).is_some())
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Value, ConfigurationError> {
     let fail = |why: String| ConfigurationError::new(format!("{}: {why}", path.display()));
-    let mut file = match platform::read_limited(&path, config::document::LIMIT, Links::Refuse) {
-        Ok(Content::Missing) => Value::Object(Map::new()),
-        Ok(Content::Bytes(bytes)) => serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?,
-        Ok(Content::TooLong(_)) => return Err(fail("it is too long".to_owned())),
-        Err(e) => return Err(fail(format!("it cannot be read: {e}"))),
-    };
-    let before = file.clone();
+    match platform::read_limited(path, config::document::LIMIT, Links::Refuse) {
+        Ok(Content::Missing) => Ok(Value::Object(Map::new())),
+        Ok(Content::Bytes(bytes)) => serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string())),
+        Ok(Content::TooLong(_)) => Err(fail("it is too long".to_owned())),
+        Err(e) => Err(fail(format!("it cannot be read: {e}"))),
+    }
+}
+
+fn change(root: &Path, edit: impl FnOnce(&mut Map<String, Value>)) -> Result<(), ConfigurationError> {
+    let path = root.join(FILE);
+    let fail = |why: String| ConfigurationError::new(format!("{}: {why}", path.display()));
+    let mut file = read(&path)?;
     let form = || fail("`mcpServers` is no object".to_owned());
     let servers = file.as_object_mut().ok_or_else(form)?.entry("mcpServers").or_insert_with(|| Map::new().into());
+    let before = servers.clone();
     edit(servers.as_object_mut().ok_or_else(form)?);
-    if file == before {
+    if *servers == before {
         return Ok(());
     }
     let mut text = serde_json::to_string_pretty(&file).map_err(|e| fail(e.to_string()))?;

@@ -4,7 +4,7 @@ mod define;
 mod edit;
 mod store;
 
-pub use edit::{Scope, add, remove};
+pub use edit::{Scope, add, is_written, remove};
 pub use victor_mcp::client::{Elicitation, Elicited, Elicitor, Login, LoginError, Report, Servers, State, Status};
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
 mod mistakes;
+mod servers;
 mod trust;
 
 use std::fs;
@@ -202,6 +203,11 @@ fn wrong_variables_are_named_with_the_nearest_key() {
     assert!(error.contains("VICTOR_LOG_LEVEL") && error.contains("loud"), "{error}");
     let error = World::new().var("VICTOR_NONSENSE__X", "1").error();
     assert!(error.contains("VICTOR_NONSENSE__X"), "{error}");
+    let error = World::new().var("VICTOR_MCP_SERVERS__FILES__COMMAND", "x").error();
+    assert!(error.contains("VICTOR_MCP_SERVERS__FILES__COMMAND") && error.contains("`mcpServers`"), "{error}");
+    let error = World::new().var("VICTOR_FALLBACK", "{a: b}").error();
+    assert!(error.contains("a list is expected"), "{error}");
+    World::new().var("VICTOR_MCP_TOOLS", "git").load();
     let setup = World::new().var("VICTOR_MODLE", "m").var("VICTOR_TEST_RUN", "1").load();
     assert_eq!(setup.settings.notices.len(), 1);
     assert!(setup.settings.notices[0].contains("VICTOR_MODLE") && setup.settings.notices[0].contains("`model`"));
@@ -225,6 +231,10 @@ fn mistakes_in_files_name_file_line_and_the_nearest_key() {
         ("local:\n  top_p: 0\n", &["config.yaml:2", "local.top_p", "above 0"]),
         ("local: {num_ctx: 4096}\n", &["config.yaml:1:9", "`num_ctx`"]),
         ("permissions:\n  deny:\n    - read\n    - \"read(x\"\n", &["config.yaml:4", "read(x", "permission rule"]),
+        ("model: 5\n", &["config.yaml:1:8: model: a text is expected", "\"5\""]),
+        ("profiles: {a: {tools: [read, true]}}\n", &["config.yaml:1:30: profiles.a.tools.1: a text"]),
+        ("server: {port: 70000}\n", &["config.yaml:1:16: server.port: a whole number from 0 to 65535"]),
+        ("log: {keep_days: 0}\n", &["config.yaml:1:7: log.keep_days: a whole number above 0"]),
         ("model: [\n", &["config.yaml:"]),
         ("just text\n", &["config.yaml:1:1: a mapping"]),
         ("- a\n", &["config.yaml:1:1"]),
@@ -340,6 +350,46 @@ fn what_an_untrusted_folder_narrows_no_profile_widens() {
     assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Plan), Some(3)));
     let config = world.trusted().settings.config;
     assert_eq!(config.profiles["p"].max_turns, Some(50));
+}
+
+#[test]
+fn what_an_untrusted_folder_narrows_no_variable_widens_but_a_flag_does() {
+    let world = World::new()
+        .var("VICTOR_MODE", "build")
+        .var("VICTOR_LIMITS__MAX_TURNS", "50")
+        .project("mode: plan\nlimits: {max_turns: 3}\n");
+    let setup = world.load();
+    let config = &setup.settings.config;
+    assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Plan), Some(3)));
+    assert!(origin(&setup, "mode").ends_with("project/.victor/config.yaml:1"));
+    let flags = Flags { mode: Some(Mode::Build), max_turns: Some(9), ..Flags::default() };
+    let config = Setup::load(Options { flags, ..world.options() }).unwrap().settings.config;
+    assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Build), Some(9)));
+    let config = world.trusted().settings.config;
+    assert_eq!((config.mode, config.limits.max_turns), (Some(Mode::Build), Some(50)));
+}
+
+#[test]
+fn a_link_to_nowhere_is_no_empty_configuration() {
+    let world = World::new();
+    std::os::unix::fs::symlink(world.path("gone.yaml"), world.path("home/config.yaml")).unwrap();
+    let error = world.error();
+    assert!(error.contains("home/config.yaml") && error.contains("leads nowhere"), "{error}");
+}
+
+#[test]
+fn a_profile_that_is_deleted_is_no_longer_used() {
+    let world = World::new().user("# mine\nprofile: fast\nprofiles:\n  fast: {model: m}\n  slow: {model: n}\n");
+    let setup = world.load();
+    setup.check_profile().unwrap();
+    victor::profiles::delete(&setup.place.home, &setup.settings.config, "slow").unwrap();
+    assert_eq!(world.load().settings.config.profile.as_deref(), Some("fast"));
+    victor::profiles::delete(&setup.place.home, &setup.settings.config, "fast").unwrap();
+    assert_eq!(world.load().settings.config.profile, None);
+    assert!(fs::read_to_string(world.path("home/config.yaml")).unwrap().starts_with("# mine\n"));
+    assert_eq!(World::new().user("profile: ''\n").load().settings.config.profile, None);
+    let error = World::new().user("profile: fsat\nprofiles: {fast: {model: m}}\n").load().check_profile().unwrap_err();
+    assert!(error.message.contains("`fsat`") && error.message.contains("`fast`"), "{error}");
 }
 
 #[test]

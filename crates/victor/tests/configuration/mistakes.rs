@@ -26,7 +26,7 @@ log:
     let expected = [
         ("home/config.yaml:1:1: ", "unknown key `provder`; did you mean `provider`"),
         ("home/config.yaml:2:7: mode: ", "`biuld` is not allowed here"),
-        ("home/config.yaml:4:9: server.port: ", "a whole number is expected, of 0 or more"),
+        ("home/config.yaml:4:9: server.port: ", "a whole number from 0 to 65535 is expected"),
         ("home/config.yaml:5:10: ", "unknown key `enabeld`; did you mean `enabled`"),
         ("home/config.yaml:5:48: server.cors.enabled: ", "`true` or `false` is expected"),
         ("home/config.yaml:7:20: profiles.a.temperature: ", "a number is expected"),
