@@ -75,13 +75,9 @@ pub(crate) fn go_on(stop: &CancellationToken) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// What is turned into [`FAST`]: candle's products with these take several times as long as ours with that, on threads
+/// that nobody can set. The smallest stay, as they would grow most.
 fn is_slow(dtype: GgmlDType) -> bool {
-    matches!(dtype, GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_1)
-}
-
-/// What is turned into [`FAST`] where a file has to be written anew: candle's products with the others take several
-/// times as long as ours with that, so a part of them holds up the whole. The smallest stay, as they would grow most.
-fn is_turned(dtype: GgmlDType) -> bool {
     use GgmlDType as T;
     match dtype {
         T::Q4_0 | T::Q4_1 | T::Q5_0 | T::Q5_1 | T::Q8_1 | T::Q4K | T::Q5K | T::Q6K => true,
@@ -90,7 +86,7 @@ fn is_turned(dtype: GgmlDType) -> bool {
 }
 
 fn tensor(raw: &Raw, dims: Vec<usize>) -> Result<QTensor, EngineError> {
-    if is_turned(raw.dtype) {
+    if is_slow(raw.dtype) {
         let values = Tensor::from_vec(raw.floats()?, dims, &Device::Cpu)?;
         return Ok(QTensor::quantize(&values, FAST)?);
     }
@@ -126,7 +122,7 @@ mod tests {
         for kind in kinds {
             let name = format!("{kind:?}");
             let (old, new) = (before.tensor(&name).unwrap(), after.tensor(&name).unwrap());
-            assert_eq!(new.dtype, if is_turned(kind) { FAST } else { kind }, "{name}");
+            assert_eq!(new.dtype, if is_slow(kind) { FAST } else { kind }, "{name}");
             let far = old.floats().unwrap().into_iter().zip(new.floats().unwrap()).any(|(a, b)| (a - b).abs() > 0.004);
             assert!(!far, "{name}");
         }
