@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use serde_json::json;
@@ -79,4 +82,39 @@ fn programs_that_it_starts_write_elsewhere_and_have_none_of_its_pipes() {
     assert_eq!(server.ask("ping", &json!({}))["result"], json!({}));
     model.finish();
     assert_eq!(server.close().0, 0);
+}
+
+/// Clients connect pipes, sockets (Node.js does) or files, and other programs may have the same ones.
+#[test]
+fn sockets_and_files_do_as_well_and_nobody_elses_pipe_changes() {
+    let (bench, hello) = (
+        Bench::new(),
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}),
+    );
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).to_string() + "\n";
+    let (near, far) = UnixStream::pair().unwrap();
+    let ends = (far.try_clone().unwrap(), far);
+    let mut command = bench.victor(&["mcp", "--stdio"]);
+    let mut child = command.stdin(OwnedFd::from(ends.0)).stdout(OwnedFd::from(ends.1)).spawn().unwrap();
+    drop(command);
+    (&near).write_all(hello.as_bytes()).unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    let mut said = String::new();
+    (&near).read_to_string(&mut said).unwrap();
+    assert!(said.contains("\"victor\"") && child.wait().unwrap().success(), "{said}");
+
+    bench.file("in", &hello);
+    let (mut read, write) = std::io::pipe().unwrap();
+    let mut command = bench.victor(&["mcp", "--stdio"]);
+    command.stdin(fs::File::open(bench.work().join("in")).unwrap()).stdout(write.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    assert!(child.wait().unwrap().success());
+    let flags = fs::read_to_string(format!("/proc/self/fdinfo/{}", write.as_raw_fd())).unwrap();
+    let flags = flags.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+    assert_eq!(i64::from_str_radix(flags, 8).unwrap() & 0o4000, 0, "O_NONBLOCK is set for others too");
+    drop(write);
+    said.clear();
+    read.read_to_string(&mut said).unwrap();
+    assert!(said.contains("\"victor\""), "{said}");
 }

@@ -1,35 +1,22 @@
 //! What every session store must do. Another store is run through the same cases with one more `behaviour!` line.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is tests")]
 
+mod support;
+
 use std::sync::Arc;
 
 use serde_json::json;
-use tempfile::TempDir;
+use support::behaviour;
 use victor_core::error::SessionError;
 use victor_core::id::{CallId, RunId, SessionId, Timestamp};
 use victor_core::message::{Block, Message, Role, ToolResult};
 use victor_core::session::{Entry, NewSession, SessionFilter, SessionSettings, SessionStore, effective};
-use victor_store::{Options, SqliteStore};
 
 type Store = Arc<dyn SessionStore>;
 
-macro_rules! behaviour {
-    ($name:ident, $make:expr, [$($case:ident),* $(,)?]) => {
-        mod $name {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    let (_kept, store) = $make;
-                    super::$case(store).await;
-                }
-            )*
-        }
-    };
-}
-
 behaviour!(
     sqlite,
-    super::sqlite(),
+    crate::support::sqlite(),
     [
         entries_come_back_in_order_and_in_parts,
         a_name_is_given_once,
@@ -47,12 +34,6 @@ behaviour!(
         calls_that_nobody_waits_for_leave_no_claim,
     ]
 );
-
-fn sqlite() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("victor.db"), Options::default()).unwrap();
-    (folder, Arc::new(store))
-}
 
 async fn entries_come_back_in_order_and_in_parts(store: Store) {
     let id = create(&store, "s", 1).await;

@@ -1,57 +1,34 @@
 //! What every store of journals must do: the same cases for SQLite and for memory.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the whole file is tests")]
 
+mod support;
+
 use std::sync::Arc;
 
 use serde_json::json;
-use tempfile::TempDir;
+use support::stores;
 use uuid::Uuid;
 use victor_core::id::{RunId, Timestamp};
 use victor_core::journal::{
     Journal, JournalClaim, JournalError, JournalFilter, JournalInfo, NewJournal, NewRecord, RunStatus, Summary,
 };
 use victor_core::memory_journal::MemoryJournal;
-use victor_store::{Options, SqliteStore};
 
 type Store = Arc<dyn Journal>;
 
-macro_rules! behaviour {
-    ($name:ident, $make:expr, [$($case:ident),* $(,)?]) => {
-        mod $name {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    let (_kept, store) = $make;
-                    super::$case(store).await;
-                }
-            )*
-        }
-    };
-}
-
-macro_rules! stores {
-    ($cases:tt) => {
-        behaviour!(sqlite, super::sqlite(), $cases);
-        behaviour!(memory, ((), std::sync::Arc::new(super::MemoryJournal::default()) as super::Store), $cases);
-    };
-}
-
-stores!([
-    records_come_back_in_order_with_their_summary,
-    an_append_at_the_wrong_place_changes_nothing,
-    a_journal_has_one_writer_at_a_time,
-    an_append_without_records_says_how_the_run_stands,
-    lists_filter_and_page,
-    what_does_not_exist_is_not_found,
-    delete_and_prune_spare_what_goes_on,
-    a_cancel_is_asked_for_from_outside,
-]);
-
-fn sqlite() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("victor.db"), Options::default()).unwrap();
-    (folder, Arc::new(store))
-}
+stores!(
+    MemoryJournal,
+    [
+        records_come_back_in_order_with_their_summary,
+        an_append_at_the_wrong_place_changes_nothing,
+        a_journal_has_one_writer_at_a_time,
+        an_append_without_records_says_how_the_run_stands,
+        lists_filter_and_page,
+        what_does_not_exist_is_not_found,
+        delete_and_prune_spare_what_goes_on,
+        a_cancel_is_asked_for_from_outside,
+    ]
+);
 
 async fn records_come_back_in_order_with_their_summary(store: Store) {
     let claim = create(&store, 1).await;

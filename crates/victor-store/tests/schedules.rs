@@ -1,51 +1,28 @@
 //! What every store of schedules must do: the same cases for SQLite and for memory.
 #![expect(clippy::unwrap_used, reason = "the whole file is tests")]
 
+mod support;
+
 use std::sync::Arc;
 
-use tempfile::TempDir;
+use support::stores;
 use uuid::Uuid;
 use victor_core::id::{RunId, Timestamp};
 use victor_core::memory_schedules::MemorySchedules;
 use victor_core::schedule::{DueStatus, DueTime, ScheduleKey, ScheduleMark, ScheduleStep, ScheduleStore};
-use victor_store::{Options, SqliteStore};
 
 type Store = Arc<dyn ScheduleStore>;
 
-macro_rules! behaviour {
-    ($name:ident, $make:expr, [$($case:ident),* $(,)?]) => {
-        mod $name {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    let (_kept, store) = $make;
-                    super::$case(store).await;
-                }
-            )*
-        }
-    };
-}
-
-macro_rules! stores {
-    ($cases:tt) => {
-        behaviour!(sqlite, super::sqlite(), $cases);
-        behaviour!(memory, ((), std::sync::Arc::new(super::MemorySchedules::default()) as super::Store), $cases);
-    };
-}
-
-stores!([
-    a_step_is_taken_once,
-    a_time_has_one_entry,
-    what_began_is_settled_once,
-    others_are_forgotten_by_folder,
-    old_entries_go_but_not_the_latest_run,
-]);
-
-fn sqlite() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("victor.db"), Options::default()).unwrap();
-    (folder, Arc::new(store))
-}
+stores!(
+    MemorySchedules,
+    [
+        a_step_is_taken_once,
+        a_time_has_one_entry,
+        what_began_is_settled_once,
+        others_are_forgotten_by_folder,
+        old_entries_go_but_not_the_latest_run,
+    ]
+);
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)

@@ -102,8 +102,8 @@ fn tile<const N: usize>(
     }
 }
 
-/// The products of `N` queries with all keys of the panels.
-#[expect(clippy::needless_range_loop, reason = "what is called through a closure loses the registers")]
+/// The products of `N` queries with all keys of the panels. Plain loops: what is called through a closure loses the
+/// registers.
 #[inline(always)]
 fn look<const N: usize>(cache: &LayerCache, shared: usize, panels: Range<usize>, parts: &[f32], scores: &mut [f32]) {
     let seen = panels.len() * PANEL;
@@ -125,7 +125,6 @@ fn look<const N: usize>(cache: &LayerCache, shared: usize, panels: Range<usize>,
 }
 
 /// The sums of some parts of all values of the panels, as `N` queries share them out.
-#[expect(clippy::needless_range_loop, reason = "what is called through a closure loses the registers")]
 #[inline(always)]
 fn take<const N: usize>(
     cache: &LayerCache,

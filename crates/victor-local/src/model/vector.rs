@@ -87,12 +87,12 @@ pub(super) fn swiglu(gate: &mut [f32], up: &[f32]) {
 /// `gelu(gate) * up`, in `gate`, with the curve's usual approximation by the hyperbolic tangent (arXiv 1606.08415).
 #[inline(always)]
 pub(super) fn geglu(gate: &mut [f32], up: &[f32]) {
-    const ROOT_OF_2_BY_PI: f32 = 0.797_884_56;
+    const ROOT_OF_2_BY_PI: f32 = 0.797_884_6;
     for (g, up) in gate.iter_mut().zip(up) {
         let x = *g;
         let bent = ROOT_OF_2_BY_PI * x * (1.0 + 0.044_715 * x * x);
         // Half of 1 + tanh(bent).
-        *g = x / (1.0 + (-2.0 * bent).exp()) * up;
+        *g = x / (1.0 + exp(-2.0 * bent)) * up;
     }
 }
 

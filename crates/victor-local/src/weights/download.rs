@@ -108,7 +108,8 @@ impl Download<'_> {
     /// The checksum of the part, where it is the whole file already.
     async fn whole(&self, wanted: &Wanted<'_>) -> Result<Option<String>, WeightsError> {
         let Some(sha256) = wanted.sha256.filter(|_| wanted.bytes == Some(self.part.length())) else { return Ok(None) };
-        let found = self.open(self.part.length()).await?.finish().map_err(self.fail())?;
+        let file = self.open(self.part.length()).await?;
+        let found = self.job.block(move |_| file.finish()).await?.map_err(self.fail())?;
         Ok((found == sha256).then_some(found))
     }
 
