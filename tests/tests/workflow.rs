@@ -118,7 +118,7 @@ fn a_run_that_waited_waits_for_its_next_answer_too() {
         format!("      - {{id: {id}, type: hitl, hitl_type: approval, prompt: Go?, fallback: abort, next: [{next}]}}\n")
     };
     let nodes = gate("one", "two") + &gate("two", "last") + "      - {id: last, type: passthrough}\n";
-    bench.file(".victor/workflows/twice.yaml", &format!("workflows:\n  twice:\n    nodes:\n{nodes}"));
+    bench.file(".victor/workflows/twice.yaml", format!("workflows:\n  twice:\n    nodes:\n{nodes}"));
     let (_, err, code) = victor(&bench, &["run", "twice", "--wait"]);
     assert!(code == 6 && err.contains("--answer one=.."), "{code} {err}");
     let id = err.lines().find(|l| l.contains("victor workflow resume")).unwrap().split_whitespace().nth(3).unwrap();

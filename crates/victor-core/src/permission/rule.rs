@@ -66,10 +66,7 @@ impl Rule {
             return Err(fail("the pattern is empty"));
         }
         let glob = |s: &str| compile(s).map_err(|e| fail(&e));
-        let pattern = match pattern {
-            None => None,
-            Some(text) => Some(Pattern { path: compile(path_glob(text)), words: Wildcard::new(text) }),
-        };
+        let pattern = pattern.map(|text| Pattern { path: compile(path_glob(text)), words: Wildcard::new(text) });
         let rule = Self { effect, text: trimmed.to_owned(), tool: glob(tool)?, pattern, source: source.into() };
         match rule.broken_glob() {
             Some(why) if Access::ALL.iter().any(|access| rule.names_tool(access.name())) => Err(fail(why)),
