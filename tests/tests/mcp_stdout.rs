@@ -8,6 +8,9 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use serde_json::json;
 use victor_tests::pipes::Piped;
@@ -84,14 +87,16 @@ fn programs_that_it_starts_write_elsewhere_and_have_none_of_its_pipes() {
     assert_eq!(server.close().0, 0);
 }
 
+fn hello() -> String {
+    let hello =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).to_string() + "\n"
+}
+
 /// Clients connect pipes, sockets (Node.js does) or files, and other programs may have the same ones.
 #[test]
 fn sockets_and_files_do_as_well_and_nobody_elses_pipe_changes() {
-    let (bench, hello) = (
-        Bench::new(),
-        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}),
-    );
-    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).to_string() + "\n";
+    let (bench, hello) = (Bench::new(), hello());
     let (near, far) = UnixStream::pair().unwrap();
     let ends = (far.try_clone().unwrap(), far);
     let mut command = bench.victor(&["mcp", "--stdio"]);
@@ -117,4 +122,26 @@ fn sockets_and_files_do_as_well_and_nobody_elses_pipe_changes() {
     said.clear();
     read.read_to_string(&mut said).unwrap();
     assert!(said.contains("\"victor\""), "{said}");
+}
+
+#[test]
+fn a_named_pipe_whose_writer_went_before_it_was_looked_at_ends_too() {
+    let bench = Bench::new();
+    let path = bench.work().join("in");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let to = path.clone();
+    let writer = std::thread::spawn(move || fs::write(to, hello()).unwrap());
+    let read = fs::File::open(&path).unwrap();
+    writer.join().unwrap();
+    let mut child = bench.victor(&["mcp", "--stdio"]).stdin(read).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut out, (told, heard)) = (child.stdout.take().unwrap(), channel());
+    std::thread::spawn(move || {
+        let mut said = String::new();
+        out.read_to_string(&mut said).unwrap();
+        told.send(said).unwrap();
+    });
+    let said = heard.recv_timeout(Duration::from_secs(20));
+    drop(child.kill());
+    child.wait().unwrap();
+    assert!(said.unwrap().contains("\"victor\""));
 }

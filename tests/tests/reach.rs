@@ -60,6 +60,8 @@ fn denied_names_are_denied_in_every_open_folder() {
         ("./.env", ".env"),
         ("config/secret", "config/secret"),
         ("config", "config/secret"),
+        ("config//secret", "config/secret"),
+        ("other/../config/./secret", "config/secret"),
     ] {
         let env = [("VICTOR_DENIED_PATHS", denied)];
         let (said, code) = call(&bench, "read", &json!({"path": other.path().join(path)}), &flags, &env);

@@ -126,6 +126,19 @@ fn a_victor_that_is_killed_leaves_no_command_behind() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn nor_one_that_has_a_session_of_its_own() {
+    let (bench, server) = (Bench::new(), ModelServer::start(long_command("setsid sleep 600 3>alive &")));
+    fifo(&bench, "alive");
+    let mut victor = bench.with_model(&server, &["run", "hi", "--yes"]);
+    let mut child = victor.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let alive = running(&bench);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nobody_holds(alive);
+}
+
+#[test]
 fn a_second_interrupt_leaves_at_once_and_no_child_behind() {
     let (bench, server) = (Bench::new(), ModelServer::start(long_command("trap '' TERM INT HUP;")));
     fifo(&bench, "alive");

@@ -4,7 +4,7 @@
 use crate::test::{Must, Need};
 use crate::{model, sh, test};
 
-const NEEDS: [Need; 3] = [need("cmake", "cmake"), need("c++", "g++"), need("clang", "clang")];
+const NEEDS: [Need; 4] = [need("cmake", "cmake"), need("make", "make"), need("c++", "g++"), need("clang", "clang")];
 
 const fn need(program: &'static str, package: &'static str) -> Need {
     Need { program, version_flag: "--version", package, without: "the build of llama.cpp", must: Must::Have }

@@ -48,6 +48,12 @@ impl Effects {
         self.0 & other.0 != 0
     }
 
+    /// What is in `self` and not in `other`.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether nothing outside the run changes: no writing, running, network or leaving of the sandbox.
     #[must_use]
     pub fn is_read_only(self) -> bool {

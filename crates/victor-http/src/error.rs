@@ -163,6 +163,7 @@ impl From<ConfigurationError> for ApiError {
                 StatusCode::NOT_FOUND
             }
             "CONFLICT" => StatusCode::CONFLICT,
+            "PERMISSION_DENIED" => StatusCode::FORBIDDEN,
             "SHUTTING_DOWN" | "PROVIDER_NOT_CONFIGURED" => StatusCode::SERVICE_UNAVAILABLE,
             "PROVIDER_ERROR" => StatusCode::BAD_GATEWAY,
             _ => StatusCode::BAD_REQUEST,
@@ -218,5 +219,16 @@ impl ApiError {
         tracing::error!(error = %error, "a request failed");
         let message = "something failed inside the server; its log says what, under the request's id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_allowed_answers_403_whoever_says_so() {
+        let denied = ConfigurationError::with_code("PERMISSION_DENIED", "the folder is not trusted");
+        assert_eq!(ApiError::from(denied).into_response().status(), StatusCode::FORBIDDEN);
     }
 }

@@ -113,7 +113,8 @@ fn serve<A: Answers>(load: impl Fn() -> Result<A, EngineError>, queue: &Receiver
         }));
         match answered {
             Ok(Ok((loaded, answered))) => {
-                model = Some(loaded);
+                // Nor is it where the model tells of the defect itself: llama.cpp's thread may be gone.
+                model = Some(loaded).filter(|_| !matches!(answered, Err(EngineError::Internal(_))));
                 answered.unwrap_or_else(|e| tell(&job, Err(e.into())));
             }
             Ok(Err(e)) => tell(&job, Err(e.into())),

@@ -108,7 +108,9 @@ fn serve(
 ) -> Result<(), EngineError> {
     let backend = backend()?;
     let unusable = |e: &dyn std::fmt::Display| EngineError::Model(format!("{}: llama.cpp: {e}", path.display()));
-    let model = LlamaModel::load_from_file(backend, path, &LlamaModelParams::default());
+    // Read whole: a file that changes while it is mapped ends the process.
+    let params = LlamaModelParams::default().with_use_mmap(false);
+    let model = LlamaModel::load_from_file(backend, path, &params);
     let model = model.map_err(|e| unusable(&e))?;
     let (window, batch) = (u32::try_from(window).map_err(internal)?, u32::try_from(BATCH).map_err(internal)?);
     let threads = i32::try_from(threads).map_err(internal)?;

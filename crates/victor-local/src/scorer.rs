@@ -31,17 +31,29 @@ pub(crate) fn load(
 ) -> Result<Box<dyn Scorer>, EngineError> {
     match tuning.engine.unwrap_or_default() {
         EngineKind::BuiltIn => Ok(Box::new(Own::new(Model::read(file, tuning.threads)?))),
-        EngineKind::LlamaCpp => llama(path, config.window, tuning.threads),
+        EngineKind::LlamaCpp => llama(path, file, config.window, tuning.threads),
     }
 }
 
 #[cfg(feature = "llama-cpp")]
-fn llama(path: &Path, window: usize, threads: Option<usize>) -> Result<Box<dyn Scorer>, EngineError> {
+fn llama(path: &Path, file: &Gguf, window: usize, threads: Option<usize>) -> Result<Box<dyn Scorer>, EngineError> {
+    distinct(file)?;
     Ok(Box::new(crate::llama::Llama::load(path, window, crate::model::threads(threads))?))
 }
 
+/// llama.cpp ends the whole process where two tokens have the same text.
+#[cfg(feature = "llama-cpp")]
+fn distinct(file: &Gguf) -> Result<(), EngineError> {
+    let texts = file.texts("tokenizer.ggml.tokens").unwrap_or_default();
+    let mut seen = std::collections::HashSet::with_capacity(texts.len());
+    match texts.iter().filter(|text| !text.is_empty()).find(|text| !seen.insert(text.as_str())) {
+        Some(text) => Err(file.wrong(format!("two of its tokens are {text:?}, which llama.cpp does not take"))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(not(feature = "llama-cpp"))]
-fn llama(path: &Path, _: usize, _: Option<usize>) -> Result<Box<dyn Scorer>, EngineError> {
+fn llama(path: &Path, _: &Gguf, _: usize, _: Option<usize>) -> Result<Box<dyn Scorer>, EngineError> {
     let message = format!("{}: this program was built without the feature `llama-cpp`", path.display());
     Err(EngineError::Model(message))
 }

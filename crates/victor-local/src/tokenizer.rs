@@ -16,8 +16,10 @@ use crate::gguf::Gguf;
 
 /// GGUF's kind of ordinary tokens.
 const NORMAL: u64 = 1;
+/// GGUF's kind of tokens that steer a model.
+const MARK: u64 = 3;
 /// GGUF's kinds of tokens that stand for no text of their own: unknown, control, unused.
-const CONTROL: [u64; 3] = [2, 3, 5];
+const CONTROL: [u64; 3] = [2, MARK, 5];
 /// GGUF's kind of tokens that a user or trainer added; they are text, but are never split.
 const ADDED: u64 = 4;
 
@@ -164,7 +166,15 @@ pub(crate) enum Specials {
 impl Vocabulary {
     fn read(file: &Gguf) -> Result<Self, EngineError> {
         let texts = file.texts("tokenizer.ggml.tokens").ok_or_else(|| file.wrong("it holds no tokens"))?;
-        Ok(Self { texts, kinds: file.numbers("tokenizer.ggml.token_type").unwrap_or_default() })
+        let mut kinds = file.numbers("tokenizer.ggml.token_type").unwrap_or_default();
+        kinds.resize(texts.len(), NORMAL);
+        // Some files have them among their ordinary or added tokens, Google's own of Gemma 3, say.
+        for (kind, text) in kinds.iter_mut().zip(&texts) {
+            if [NORMAL, ADDED].contains(kind) && is_mark(text) {
+                *kind = MARK;
+            }
+        }
+        Ok(Self { texts, kinds })
     }
 
     fn tokens(&self) -> impl Iterator<Item = (u32, &str)> {
@@ -197,6 +207,12 @@ impl Vocabulary {
         ends.dedup();
         ends
     }
+}
+
+/// Whether a token begins or ends a turn, or the like, by its name.
+fn is_mark(text: &str) -> bool {
+    let inner = text.strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>"));
+    inner.is_some_and(|name| !name.is_empty()) || ["<start_of_turn>", "<end_of_turn>"].contains(&text)
 }
 
 #[cfg(test)]

@@ -89,6 +89,24 @@ async fn an_owner_replaces_own_sessions_and_locks_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_session_id_spares_no_request_of_no_session_its_place() {
+    let stage = Stage::new().await;
+    let mut sessions = Vec::new();
+    for _ in 0..256 {
+        sessions.push(stage.open("ada").await.unwrap());
+    }
+    let prefix = "io.modelcontextprotocol";
+    let meta = json!({format!("{prefix}/protocolVersion"): "2026-07-28", format!("{prefix}/clientCapabilities"): {}});
+    let list = json!({"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {"_meta": meta}});
+    let request = stage.client.post(&stage.url).header("x-owner", "ada").header("mcp-session-id", &sessions[255]);
+    let request = request.header("accept", "application/json, text/event-stream");
+    let request = request.header("mcp-protocol-version", "2026-07-28").header("mcp-method", "tools/list");
+    let answer = request.header("content-type", "application/json").body(list.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(!stage.lives("ada", &sessions[0]).await, "it had to make room");
+}
+
+#[tokio::test]
 async fn all_owners_together_have_so_many() {
     let stage = Stage::new().await;
     for owner in ["a", "b", "c", "d"] {

@@ -355,6 +355,8 @@ impl Repository {
         let related = self.top.starts_with(&self.root) || self.root.starts_with(&self.top);
         let own = folder.starts_with(&self.root) || folder.starts_with(&self.top);
         let stray = match related && (own || self.is_named_by(folder, cx).await) {
+            // A repository in the workspace chooses its top itself (`core.worktree`).
+            true if folder.starts_with(&self.root) => data::stray(folder, common, &[&self.root]),
             true => data::stray(folder, common, &[&self.root, &self.top]),
             false => Some(folder.to_owned()),
         };

@@ -1,5 +1,5 @@
 //! The git tools, and repositories that mean harm.
-#![allow(clippy::unwrap_used, reason = "what tests use is a part of them")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what tests use is a part of them")]
 
 mod support;
 
@@ -199,7 +199,12 @@ async fn a_repository_borrows_no_history_from_another_one() {
     git(&other.outside, &["add", "."]);
     git(&other.outside, &["commit", "-qm", "hunter2"]);
     let data = other.outside.join(".git");
-    let lends: [&dyn Fn(&Bench); 4] = [
+    let link = |b: &Bench, name: &str| {
+        std::os::unix::fs::symlink(data.join("objects"), b.root.join(name)).unwrap();
+        let list = [b"../../".as_slice(), name.as_bytes(), b"\n"].concat();
+        std::fs::write(b.root.join(".git/objects/info/alternates"), list).unwrap();
+    };
+    let lends: [&dyn Fn(&Bench); 7] = [
         &|b| drop(b.file(".git/commondir", format!("{}\n", data.display()))),
         &|b| drop(b.file(".git/objects/info/alternates", format!("{}\n", data.join("objects").display()))),
         &|b| {
@@ -209,6 +214,12 @@ async fn a_repository_borrows_no_history_from_another_one() {
         &|b| {
             b.file("own/info/alternates", format!("{}\n", data.join("objects").display()));
             b.file(".git/objects/info/alternates", "../../own\n");
+        },
+        &|b| drop(b.file(".git/objects/info/alternates", format!("\"{}\"\n", data.join("objects").display()))),
+        &|b| link(b, "x\r"),
+        &|b| {
+            git(&b.root, &["config", "core.worktree", "/"]);
+            b.file(".git/objects/info/alternates", format!("{}\n", data.join("objects").display()));
         },
     ];
     for (which, lend) in lends.iter().enumerate() {

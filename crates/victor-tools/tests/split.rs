@@ -87,6 +87,13 @@ use victor_tools::split_command;
 #[case("/usr/../bin//rm x", &["/usr/../bin//rm x", "rm x"])]
 #[case("../../../bin/rm x", &["../../../bin/rm x", "rm x"])]
 #[case("taskset 1 rm x", &["taskset 1 rm x", "rm x"])]
+#[case("git 2>/dev/null push", &["git push 2>/dev/null"])]
+#[case("a | b 2>/dev/null c", &["a", "b c"])]
+#[case("for i in {1..5}; do echo $((i * 2)); done", &["echo $((i * 2))"])]
+#[case("for i in 1 \"2\"; do echo $((i * 2)); done", &["echo $((i * 2))"])]
+#[case("for ((i=0; i<3; i++)); do echo \"n: $((i * 2))\"; done", &["echo \"n: $((i * 2))\""])]
+#[case("set -euo pipefail; echo $((N + 1))", &["set -euo pipefail", "echo $((N + 1))"])]
+#[case("export NODE_OPTIONS=\"--trace --inspect\"", &["export NODE_OPTIONS=\"--trace --inspect\""])]
 fn is_split(#[case] line: &str, #[case] commands: &[&str]) {
     let split = split_command(line);
     assert_eq!(split.unsplit, None, "{split:?}");
@@ -256,7 +263,41 @@ fn nothing_hides_a_command(
         "while read y; do echo ${z:y}; done < z",
         "set -- 'a[' '$(rm x)]'; echo $(($1$2))",
         "echo $(( $(printf 'a[\\044(rm x)]') ))",
-        "echo \"$((`rm x`))\""
+        "echo \"$((`rm x`))\"",
+        "echo > y $(rm x)",
+        "echo 2>&1 \"`rm x`\"",
+        "export > y Z=$(rm x)",
+        "find . 2>/dev/null -exec rm x \\;",
+        "find . | xargs 2>/dev/null rm x",
+        "sh 2>/dev/null -c 'rm x'",
+        "xargs <<E rm x\na\nE\n",
+        "echo\n\\rm x",
+        "if :\n\\rm x\nthen :; fi",
+        "echo =~\nrm x",
+        "TZ=$\nrm x",
+        "TZ=(])echo rm x",
+        "echo 10#$(rm x)",
+        "TZ='a[ $(rm x)]'; echo ${@:TZ}",
+        "TZ='a[ $(rm x)]'; echo \"${*:1:TZ}\"",
+        "TZ='a[ $(rm x)]'; echo ${?:TZ}",
+        "TZ='a[ $(rm x)]' bash -c 'echo $((TZ))'",
+        "bash -c 'echo $(($1))' _ 'a[ $(rm x)]'",
+        "bash -c 'echo ${!#}' _ 'a[ $(rm x)]'",
+        "echo 'a[ $(rm x)]'; echo $((_))",
+        "echo 'a[ $(rm x)]'; echo ${!_}",
+        "[[ 'a[ $(rm x)]' =~ .* ]]; echo $((BASH_REMATCH))",
+        "echo $((${BASH_EXECUTION_STRING:41:12})) # a[ $(rm x)]",
+        "declare '-i' TZ; TZ='a[ $(rm x)]'",
+        "time printf -v 'a[ $(rm x)]' y",
+        "test ${Y--v} 'a[ $(rm x)]'",
+        "compgen -W '$(rm x)'",
+        "echo >&'$(rm x)'",
+        "echo >&\"\\$(rm x)\"",
+        "echo >\\ #\nrm x",
+        "echo \\ #$(rm x)",
+        "[0]#; rm x",
+        "[0]#$(rm x)",
+        "jobs -x rm x"
     )]
     line: &str,
 ) {

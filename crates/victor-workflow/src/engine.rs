@@ -12,7 +12,7 @@ use victor_core::error::ConfigurationError;
 use victor_core::event::EventKind;
 use victor_core::id::RunId;
 use victor_core::journal::{Journal, JournalClaim, JournalFilter, NewJournal};
-use victor_core::permission::DenyAll;
+use victor_core::permission::DenyUnconfigured;
 use victor_core::question::{AskLater, Nobody};
 use victor_core::runtime::Runtime;
 use victor_core::usage::Spent;
@@ -186,7 +186,7 @@ impl Workflows {
         let approver = match (&options.approver, settings.leave) {
             (Some(approver), _) => Arc::clone(approver),
             (None, Leave::Later) => Arc::new(AskLater),
-            (None, Leave::Never) => Arc::new(DenyAll),
+            (None, Leave::Never) => Arc::new(DenyUnconfigured),
             (None, Leave::Now) => Arc::clone(self.runtime.approver()),
         };
         let name = Arc::clone(&launch.workflow.0.name);

@@ -17,6 +17,7 @@ use crate::engine::Workflows;
 use crate::error::{ABORTED, WorkflowError};
 use crate::options::WorkflowOutcome;
 use crate::registry::{About, Registered, WorkflowRegistry};
+use crate::schedule::OWNER;
 use crate::within::check_depth;
 
 /// The tool's name.
@@ -139,7 +140,13 @@ impl DynTool for RunWorkflow {
         let args: Args = serde_json::from_value(args).map_err(|e| ToolError::Model(e.to_string()))?;
         let scope = cx.scope().ok_or_else(|| ToolError::model("a workflow can only be called in a run"))?;
         let workflows = Workflows::of(scope.runtime());
-        let found = workflows.registry().get(&args.workflow).map_err(|e| ToolError::Model(e.to_string()))?;
+        let registry = workflows.registry();
+        // What a scheduled run comes to run is looked at by nobody either.
+        let found = match scope.owner().starts_with(OWNER) {
+            true => registry.get_trusted(&args.workflow),
+            false => registry.get(&args.workflow),
+        };
+        let found = found.map_err(|e| ToolError::Model(e.to_string()))?;
         let input = Value::Object(args.input);
         // What is wrong with the input is told before anybody is asked.
         found.workflow.prepare(input.clone()).map_err(|e| ToolError::Model(e.to_string()))?;

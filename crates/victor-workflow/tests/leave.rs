@@ -170,3 +170,13 @@ async fn leave_counts_for_one_try_of_one_run() {
     let run = workflows.replay_from(id, answered, later()).await.unwrap();
     assert_eq!(run.outcome().await.unwrap().status.name(), "waiting");
 }
+
+#[tokio::test]
+async fn where_leave_is_never_given_the_denial_names_the_configuration_and_no_flags() {
+    let nodes = "{id: t, type: tool, tool: deploy, arguments: {path: one}}";
+    let workflows = process(&script(&[]), &MemoryJournal::default(), nodes);
+    let options = RunOptions { leave: Leave::Never, ..RunOptions::default() };
+    let outcome = workflows.start_named("w", json!({}), options).await.unwrap().outcome().await.unwrap();
+    let said = outcome.error.unwrap().message;
+    assert!(said.contains("`permissions.allow` of the configuration") && !said.contains("--"), "{said}");
+}

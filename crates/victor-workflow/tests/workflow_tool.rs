@@ -18,9 +18,15 @@ use victor_core::runtime::Runtime;
 use victor_core::testing::ScriptedProvider;
 use victor_core::usage::{Budget, Limit};
 use victor_workflow::Workflows;
+use victor_workflow::error::WorkflowError;
+use victor_workflow::graph::StateGraph;
 use victor_workflow::library::{Layer, Library, SourceFile};
-use victor_workflow::registry::WorkflowRegistry;
+use victor_workflow::node::NodeOutput;
+use victor_workflow::options::RunOptions;
+use victor_workflow::registry::{Listing, Reach, Registered, WorkflowRegistry, WorkflowSource};
+use victor_workflow::template::Environment;
 use victor_workflow::workflow_tool::{RUN_WORKFLOW, WorkflowTools};
+use victor_workflow::yaml::{Known, load};
 
 const FILE: &str = r#"
 workflows:
@@ -271,4 +277,49 @@ async fn mistakes_are_told_before_anything_runs() {
         assert!(heard.contains(word), "`{word}` is not in {heard}");
     }
     assert!(!events.iter().any(|e| matches!(e.kind, EventKind::WorkflowStarted { .. })));
+}
+
+/// A folder that nobody trusts, with the workflow `theirs`.
+struct Strange;
+
+impl WorkflowSource for Strange {
+    fn find(&self, name: &str) -> Result<Option<Registered>, WorkflowError> {
+        let mut graph = StateGraph::new("theirs");
+        graph.compute("a", |_| Ok(NodeOutput::set("a", json!("theirs"))));
+        let found = Registered { workflow: graph.compile()?, source: "theirs.yaml".to_owned(), inputs: None };
+        Ok((name == "theirs").then_some(found))
+    }
+
+    fn open(&self, _: &str, _: Option<&str>, _: Reach) -> Result<Registered, WorkflowError> {
+        Err(WorkflowError::State("it has no files".to_owned()))
+    }
+
+    fn list(&self) -> Listing {
+        Listing::default()
+    }
+
+    fn has_untrusted(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn agents_of_scheduled_runs_run_nothing_of_a_folder_that_is_not_trusted() {
+    let text = "workflows: {own: {nodes: [{id: a, type: agent, goal: Go, tools: [run_workflow]}]}}";
+    let own = load("own.yaml", text, &Environment::default(), &Known::default()).unwrap();
+    let own = own.compile("own", &|_| None).unwrap().workflow;
+    for (owner, runs) in [("schedule:tick", 1), ("somebody", 2)] {
+        let model = script(&[call("theirs", json!({})), json!("Done.")]);
+        let registry = WorkflowRegistry::with_source(Arc::new(Strange));
+        let rt = builder(&model).tools(Arc::new(WorkflowTools::new(registry.clone()))).build().unwrap();
+        rt.insert(registry);
+        let workflows = Workflows::of(&rt);
+        let options = RunOptions { owner: Some(owner.to_owned()), ..RunOptions::default() };
+        let run = workflows.start(&own, json!({}), options).await.unwrap();
+        assert_eq!(run.outcome().await.unwrap().status.name(), "completed");
+        let heard = heard(&model);
+        assert_eq!(heard.contains("victor workspace trust"), runs == 1, "{heard}");
+        let filter = JournalFilter { limit: 10, ..JournalFilter::default() };
+        assert_eq!(workflows.list(&filter).await.unwrap().len(), runs, "{owner}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Limits from the environment: the folders that may be reached, the paths that may not, and no network at all. They
 //! narrow whatever the configuration says.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
 use victor_core::error::ConfigurationError;
@@ -85,7 +85,7 @@ pub(crate) fn denied(env: &Env) -> Result<Vec<Rule>, ConfigurationError> {
     let mut rules = Vec::new();
     for pattern in listed(env, DENIED).flat_map(|path| patterns(env, &path)) {
         for access in ["read", "write"] {
-            let rule = Rule::parse(RuleEffect::Deny, &format!("{access}({})", pattern.display()), DENIED);
+            let rule = Rule::parse(RuleEffect::Deny, &format!("{access}({pattern})"), DENIED);
             rules.push(rule.map_err(|e| ConfigurationError::new(format!("environment variable {DENIED}: {e}")))?);
         }
     }
@@ -94,11 +94,33 @@ pub(crate) fn denied(env: &Env) -> Result<Vec<Rule>, ConfigurationError> {
 
 /// What a path to be denied stands for: itself and where it leads, as rules see that. A relative one means what is so
 /// called wherever it is, in every folder that is open, and what lies there from the current one.
-fn patterns(env: &Env, path: &Path) -> Vec<PathBuf> {
-    let full = env.current_dir().join(path);
-    let real = full.canonicalize().ok().filter(|real| *real != full);
-    let anywhere = path.is_relative().then(|| Path::new("**").join(path.strip_prefix(".").unwrap_or(path)));
-    anywhere.into_iter().chain(real).chain([full]).collect()
+fn patterns(env: &Env, path: &Path) -> Vec<String> {
+    let named = env.current_dir().join(path);
+    let full = plain(&named);
+    let upwards = path.components().find(|part| *part != Component::CurDir) == Some(Component::ParentDir);
+    let anywhere =
+        (path.is_relative() && !upwards).then(|| format!("**{}", plain(&Path::new("/").join(path)).display()));
+    anywhere.into_iter().chain([led(&named), led(&full), full.display().to_string()]).collect()
+}
+
+/// An absolute path without what means nothing in it: rules compare texts.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+/// Where a path leads, as far as it is there; the rest may be a glob.
+fn led(path: &Path) -> String {
+    let there = path.ancestors().find_map(|a| Some((a.canonicalize().ok()?, path.strip_prefix(a).ok()?)));
+    let (real, rest) = there.unwrap_or((PathBuf::from("/"), path));
+    Path::new(&globset::escape(&real.display().to_string())).join(rest).display().to_string()
 }
 
 /// The paths of a variable; `~` is the user's home.

@@ -48,3 +48,14 @@ fn what_victor_logs_can_be_read_back_and_what_others_log_below_warnings_cannot()
         assert_eq!(std::fs::metadata(home.logs()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }
+
+#[test]
+fn all_files_are_kept_where_more_days_are_said_than_there_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path().join("home"));
+    std::fs::create_dir_all(home.logs()).unwrap();
+    std::fs::write(home.logs().join("victor.2000-01-01.log"), "{}\n").unwrap();
+    let config = Config { log: serde_json::from_str(r#"{"keep_days": 4294967295}"#).unwrap(), ..Config::default() };
+    drop(log::start(&home, &config, 0, None).unwrap());
+    assert_eq!(std::fs::read_dir(home.logs()).unwrap().count(), 2);
+}

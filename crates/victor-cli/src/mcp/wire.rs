@@ -85,10 +85,17 @@ enum Kind {
 
 fn kind(file: &File) -> Kind {
     match file.metadata().map(|m| m.file_type()) {
-        Ok(kind) if kind.is_fifo() && cfg!(target_os = "linux") => Kind::Pipe,
+        Ok(kind) if kind.is_fifo() && is_unnamed(file) => Kind::Pipe,
         Ok(kind) if kind.is_socket() => Kind::Socket,
         _ => Kind::Other,
     }
+}
+
+/// Whether a pipe has no name of its own, as far as that can be found out. Of a named one that is opened anew the
+/// system does not tell that its writers have gone before.
+fn is_unnamed(file: &File) -> bool {
+    cfg!(target_os = "linux")
+        && std::fs::read_link(anew(file)).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"))
 }
 
 /// Opened under this name, a pipe blocks nobody, and does so for others who have it as before.

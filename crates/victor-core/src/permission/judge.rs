@@ -63,7 +63,7 @@ pub fn judge(
         let reason = format!(
             "the mode `{}` does not allow to {}; it would need another mode",
             mode.name(),
-            plan.effects.names().filter(|n| *n != "read").collect::<Vec<_>>().join(" or ")
+            plan.effects.beyond(mode.ceiling()).names().collect::<Vec<_>>().join(" or ")
         );
         return Verdict::Deny { reason };
     }

@@ -269,7 +269,8 @@ impl Rules {
         Self { rules, secrets: Vec::new() }
     }
 
-    /// Adds deny rules for paths that the sandbox keeps programs from too, so that no program has to ask because of them.
+    /// Adds deny rules for paths of which no program has to ask because of them: tools are kept from them, a program that
+    /// may run reads them.
     #[must_use]
     pub fn with_secrets(mut self, secrets: Vec<Rule>) -> Self {
         self.secrets = secrets;

@@ -1,6 +1,7 @@
 //! Waiting, and what a defect of the model costs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc;
@@ -107,4 +108,28 @@ fn a_defect_ends_its_request_and_the_next_one_has_a_fresh_model() {
     go_on.send(()).unwrap();
     assert_eq!(begun_anew.recv().unwrap(), "second");
     assert!(second.blocking_recv().unwrap().is_ok());
+}
+
+/// A model that tells of a defect of its own.
+struct Broken;
+
+impl Answers for Broken {
+    fn answer(&mut self, _: &Job) -> Result<(), EngineError> {
+        Err(EngineError::Internal("its thread has ended".to_owned()))
+    }
+}
+
+#[test]
+fn a_model_that_tells_of_a_defect_is_loaded_anew() {
+    let loads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&loads);
+    let load = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok(Broken)
+    };
+    let engine = Engine::with(&Installed::new("m", "m.gguf"), load).unwrap();
+    for count in 1..=2 {
+        let error = submit(&engine, "any").unwrap().blocking_recv().unwrap().unwrap_err();
+        assert_eq!((error.kind, loads.load(Ordering::SeqCst)), (ProviderErrorKind::Server, count));
+    }
 }

@@ -2,6 +2,7 @@
 //! trained with.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::unicode::NFC;
@@ -22,7 +23,11 @@ const QWEN2: &str =
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The tokenizer of a file.
-pub(super) struct Bpe(Inner);
+pub(super) struct Bpe {
+    inner: Inner,
+    /// The same, to which names of special tokens are text. Made once, as a copy takes some milliseconds.
+    plain: OnceLock<Inner>,
+}
 
 impl Bpe {
     /// Reads the merges out of a model's file; `way` is GGUF's name for a way of splitting texts.
@@ -32,18 +37,21 @@ impl Bpe {
         let added = vocabulary.tokens().filter(|(id, _)| vocabulary.is_special(*id));
         let added = added.map(|(_, text)| AddedToken::from(text.to_owned(), true).normalized(false));
         inner.add_special_tokens(added.collect::<Vec<_>>()).map_err(|e| file.wrong(e))?;
-        Ok(Self(inner))
+        Ok(Self { inner, plain: OnceLock::new() })
     }
 
     /// The tokens of a text.
     pub(super) fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, EngineError> {
-        let mut inner = None;
-        if specials == Specials::AsText {
-            let mut plain = self.0.clone();
+        let plain = || {
+            let mut plain = self.inner.clone();
             plain.set_encode_special_tokens(true);
-            inner = Some(plain);
-        }
-        let encoding = inner.as_ref().unwrap_or(&self.0).encode_fast(text, false);
+            plain
+        };
+        let inner = match specials {
+            Specials::AsTokens => &self.inner,
+            Specials::AsText => self.plain.get_or_init(plain),
+        };
+        let encoding = inner.encode_fast(text, false);
         encoding.map(|e| e.get_ids().to_vec()).map_err(|e| EngineError::Internal(e.to_string()))
     }
 

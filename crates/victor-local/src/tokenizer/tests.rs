@@ -71,11 +71,16 @@ fn tokens_give_back_the_text() {
 const BY_SCORE: [(Style, &str); 2] =
     [(Style::Plain, include_str!("spm.json")), (Style::Prefixed, include_str!("spm-prefixed.json"))];
 
-/// The tokenizer of these pieces.
+/// The tokenizer of our pieces.
 fn pieces(style: Style) -> Tokenizer {
+    read(&Pieces::new(), style)
+}
+
+/// The tokenizer of these pieces.
+fn read(pieces: &Pieces, style: Style) -> Tokenizer {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pieces.gguf");
-    let metadata = Pieces::new().metadata(style);
+    let metadata = pieces.metadata(style);
     let metadata: Vec<_> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
     gguf_file::write(&mut std::fs::File::create(&path).unwrap(), &metadata, &[]).unwrap();
     Tokenizer::read(&Gguf::open(&path).unwrap()).unwrap()
@@ -129,6 +134,25 @@ fn names_of_tokens_in_somebodys_words_are_text_even_where_pieces_lead_to_them(#[
     assert!(ids.len() > 1 && ids.iter().all(|id| !tokenizer.is_control(*id)), "{ids:?}");
     let bytes: Vec<u8> = ids.iter().flat_map(|id| tokenizer.bytes(*id)).copied().collect();
     assert_eq!(bytes, name.as_bytes());
+}
+
+#[rstest]
+#[case::ordinary(1)]
+#[case::added(4)]
+fn marks_of_turns_are_no_text_whatever_a_file_calls_them(#[case] kind: i32) {
+    let mut own = Pieces::new();
+    let place = |name: &str| own.texts.iter().position(|text| text == name).unwrap();
+    let [start, end] = ["<start_of_turn>", "<end_of_turn>"].map(place);
+    (own.kinds[start], own.kinds[end]) = (kind, kind);
+    let tokenizer = read(&own, Style::Plain);
+    let [start, end] = [start, end].map(|place| u32::try_from(place).unwrap());
+    assert!(tokenizer.ends.contains(&end) && tokenizer.bytes(end).is_empty());
+    for (name, id) in [("<start_of_turn>", start), ("<end_of_turn>", end)] {
+        assert_eq!(tokenizer.encode(name, Specials::AsTokens).unwrap(), [id]);
+        // Somebody's words never begin or end a turn.
+        assert_eq!(tokenizer.specials(name).len(), 1);
+        assert!(!tokenizer.encode(name, Specials::AsText).unwrap().contains(&id));
+    }
 }
 
 #[test]

@@ -80,13 +80,14 @@ impl Download<'_> {
         }
         let mut barren = 0;
         let mut pieced = self.part.length() > 0;
+        let mut anew = false;
         loop {
             let before = self.part.length();
             match self.attempt(wanted).await? {
                 Reached::End(sha256) => match self.checked(wanted, sha256) {
                     // What came over an earlier connection may be what is wrong: once more, from the beginning.
-                    Err(e @ WeightsError::Damaged { .. }) if pieced => {
-                        pieced = false;
+                    Err(e @ WeightsError::Damaged { .. }) if pieced && !anew => {
+                        anew = true;
                         self.job.tell(Step::Again { why: e.to_string() });
                     }
                     ended => return ended,
@@ -136,6 +137,10 @@ impl Download<'_> {
             Ok(Ok(answer)) => answer,
         };
         judge(wanted, &answer)?;
+        if resume.as_ref().is_some_and(|resume| resume.is_of_another(&answer)) {
+            self.part.discard();
+            return Ok(Reached::Broke("the file there is another one now".to_owned()));
+        }
         match resume.map_or(0, |resume| resume.from) {
             here if here == answer.from => self.receive(wanted, answer, here).await,
             here if answer.from == 0 && self.part.is_of(wanted, &answer) => self.receive(wanted, answer, here).await,

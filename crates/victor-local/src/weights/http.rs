@@ -36,6 +36,14 @@ pub struct Resume {
     pub validator: Option<String>,
 }
 
+impl Resume {
+    /// Whether an answer brings a part of another file: not every server looks at what the bytes before belong to.
+    pub(super) fn is_of_another(&self, answer: &Answer) -> bool {
+        let said = self.validator.as_ref().zip(answer.validator.as_ref());
+        answer.from > 0 && said.is_some_and(|(then, now)| then != now)
+    }
+}
+
 /// An answer that brings bytes.
 pub struct Answer {
     /// The address that it came from, after all redirects.

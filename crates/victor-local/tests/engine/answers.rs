@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use victor_core::error::ProviderErrorKind;
 use victor_core::message::Message;
 use victor_core::provider::StopReason;
-use victor_local::Sampling;
+use victor_local::{Sampling, Tuning};
 
 use crate::ask::{Local, question};
 use crate::tiny::{Kind, WINDOW};
@@ -146,6 +146,6 @@ async fn a_file_that_is_no_model_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broken.gguf");
     std::fs::write(&path, b"GGUF but not really").unwrap();
-    let error = Local::file(&path, None).ask(&question("x", 1)).await.unwrap_err();
+    let error = Local::file(&path, None, Tuning::default()).ask(&question("x", 1)).await.unwrap_err();
     assert!(error.message.contains("broken.gguf") && !error.is_retryable(), "{error}");
 }

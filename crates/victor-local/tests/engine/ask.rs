@@ -69,8 +69,8 @@ impl Local {
     }
 
     /// The model in a file.
-    pub(crate) fn file(path: &Path, sampling: Option<Sampling>) -> Self {
-        let installed = Installed { sampling, ..Installed::new("model", path) };
+    pub(crate) fn file(path: &Path, sampling: Option<Sampling>, tuning: Tuning) -> Self {
+        let installed = Installed { sampling, ..Installed::tuned("model", path, tuning) };
         Self { provider: LocalProvider::new(Arc::new(One(installed))), _folder: None }
     }
 

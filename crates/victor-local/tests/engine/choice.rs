@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use victor_core::request::{Request, ToolChoice};
 use victor_core::tool::ToolSpec;
-use victor_local::Sampling;
+use victor_local::{EngineKind, Sampling, Tuning};
 
 use crate::ask::{Local, question, tool};
 use crate::real;
-use tokio_util::sync::CancellationToken;
 
 /// A task, the right tool, and what its arguments must hold.
 const TASKS: [(&str, &str, &str); 20] = [
@@ -59,7 +59,7 @@ async fn twenty_tasks_with_seven_tools_give_twenty_valid_calls() {
     else {
         return;
     };
-    let local = Local::file(&model, Some(Sampling::default()));
+    let local = Local::file(&model, Some(Sampling::default()), Tuning::default());
     let (mut right, mut fitting) = (0, 0);
     for (task, name, held) in TASKS {
         let request = Request { tools: tools().into(), tool_choice: ToolChoice::Required, ..question(task, 200) };
@@ -86,7 +86,9 @@ async fn the_real_model_says_what_llama_cpp_says() {
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/smollm2.json");
     let cases: Vec<(String, String)> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let local = Local::file(&model, Some(Sampling::default()));
+    // llama.cpp itself rounds otherwise when it is built otherwise.
+    let tuning = Tuning { engine: Some(EngineKind::BuiltIn), temperature: Some(0.0), ..Tuning::default() };
+    let local = Local::file(&model, Some(Sampling::default()), tuning);
     let mut wrong = Vec::new();
     for (prompt, expected) in cases {
         let answer = local.ask(&question(&prompt, 16)).await.unwrap().message.text();

@@ -1,5 +1,12 @@
 //! What came of a file is kept whatever else a network answers, and only given up when it is proven wrong.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use victor_local::weights::http::{Answer, Http, Resume};
 use victor_local::weights::{Step, Wanted};
 
 use crate::server::Server;
@@ -66,6 +73,38 @@ async fn a_server_that_forgets_ranges_takes_nothing_away() {
     assert!(world.ear.heard(|step| matches!(step, Step::Begin { done: 0, total: 400_004, .. })));
 }
 
+/// Has another file of the same size, and breaks off in the middle of it each time.
+#[derive(Default)]
+struct Wrong {
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Http for Wrong {
+    async fn get(&self, url: &str, resume: Option<&Resume>) -> Result<Answer, String> {
+        if self.asked.fetch_add(1, Ordering::SeqCst) >= 12 {
+            return Err("it is asked again and again".to_owned());
+        }
+        let mut content = model();
+        *content.last_mut().unwrap() ^= 1;
+        let total = content.len();
+        let (from, end) = resume.map_or((0, total / 2), |resume| (usize::try_from(resume.from).unwrap(), total));
+        let body = stream::iter([Ok(Bytes::copy_from_slice(&content[from..end]))]).boxed();
+        let (from, total) = (from as u64, Some(total as u64));
+        Ok(Answer { url: url.to_owned(), media_type: None, from, total, validator: None, body })
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_file_that_comes_in_pieces_is_fetched_twice_and_no_more() {
+    let mut world = World::serving("http://127.0.0.1:9".to_owned());
+    let wrong = Arc::new(Wrong::default());
+    world.means.http = Arc::clone(&wrong) as Arc<dyn Http>;
+    let error = world.pull().await.unwrap_err().to_string();
+    assert!(error.contains("SHA-256"), "{error}");
+    assert_eq!((wrong.asked.load(Ordering::SeqCst), world.part("download")), (4, 0));
+}
+
 #[tokio::test]
 async fn without_a_checksum_only_the_same_file_is_gone_on_with() {
     for tag in ["\"one\"", "\"old\""] {
@@ -83,6 +122,32 @@ async fn without_a_checksum_only_the_same_file_is_gone_on_with() {
         assert_eq!(std::fs::read(&pulled.record.path).unwrap(), model(), "it was pieced together");
         assert_eq!(server.ranges(), [Some("bytes=100000-".to_owned())]);
     }
+}
+
+/// Sends a part of what it has now, whatever the part before belongs to.
+struct Heedless;
+
+#[async_trait]
+impl Http for Heedless {
+    async fn get(&self, url: &str, resume: Option<&Resume>) -> Result<Answer, String> {
+        let (content, from) = (model(), resume.map_or(0, |resume| resume.from));
+        let (total, rest) = (Some(content.len() as u64), content[usize::try_from(from).unwrap()..].to_vec());
+        let (validator, body) = (Some("\"new\"".to_owned()), stream::iter([Ok(Bytes::from(rest))]).boxed());
+        Ok(Answer { url: url.to_owned(), media_type: None, from, total, validator, body })
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_another_file_is_not_put_behind_the_part_that_is_here() {
+    let mut world = World::new(Vec::new());
+    world.means.http = Arc::new(Heedless);
+    let (url, folder) = ("http://127.0.0.1:9/own.gguf".to_owned(), world.models().join("own"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("download.part"), b"GGUF".repeat(25_000)).unwrap();
+    let note = serde_json::json!({"url": url, "validator": "\"old\""}).to_string();
+    std::fs::write(folder.join("download.json"), note).unwrap();
+    let pulled = world.pull_wanted(&Wanted::Url { url, name: None, sha256: None }).await.unwrap();
+    assert_eq!(std::fs::read(&pulled.record.path).unwrap(), model(), "it was pieced together");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use rmcp::model::ProtocolVersion;
 use rmcp::transport::streamable_http_server::SessionManager as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use victor_core::token::Principal;
@@ -15,6 +16,7 @@ use super::door::Door;
 use super::places::{Full, PLACE, Place};
 
 const HEADER: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// No session has this id: they are all UUIDs.
 const NONE: HeaderValue = HeaderValue::from_static("none");
 
@@ -29,6 +31,14 @@ pub(crate) struct Binding {
 pub(crate) async fn bind(State(binding): State<Binding>, mut request: Request, next: Next) -> Response {
     let door = &binding.door;
     let principal = request.extensions().get::<Principal>().cloned().unwrap_or_else(Principal::local);
+    if request
+        .headers()
+        .get(&VERSION)
+        .is_some_and(|v| v.as_bytes() >= ProtocolVersion::V_2026_07_28.as_str().as_bytes())
+    {
+        // From this version on requests belong to no session, whatever id they bring.
+        request.headers_mut().remove(&HEADER);
+    }
     let given = request.headers().get(&HEADER).cloned();
     let place = match &given {
         Some(given) => {

@@ -311,8 +311,11 @@ impl Counter<'_> {
                 Asking::Over => {
                     let room = Arc::clone(&self.room);
                     self.runtime.spawn(async move {
-                        // How it ended stands in the journal.
-                        let _ = run.outcome().await;
+                        tokio::select! {
+                            // How it ended stands in the journal.
+                            _ = run.outcome() => {}
+                            () = put_off(questions) => {}
+                        }
                         drop(room);
                     });
                     return None;
@@ -335,6 +338,20 @@ impl Counter<'_> {
         let _ = asked.reply.send(said);
         asking
     }
+}
+
+/// Nobody is there to be asked any more: a call waits for leave, and the run with it.
+async fn put_off(mut questions: mpsc::Receiver<Asked>) {
+    while let Some(asked) = questions.recv().await {
+        let reply = match asked.matter {
+            Matter::Call(_) => Reply::Later,
+            Matter::Person(_) => Reply::Nobody,
+        };
+        // A call that is gone wants no answer.
+        let _ = asked.reply.send(Said::Replied(reply));
+    }
+    // The run may end without more questions.
+    std::future::pending().await
 }
 
 /// What comes of waiting with the run.

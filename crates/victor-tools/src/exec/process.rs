@@ -161,7 +161,7 @@ fn read_all(mut reader: PipeReader, into: &Shared, done: mpsc::Sender<()>) {
 fn wait(mut child: Child, running: &Running, all_read: mpsc::Receiver<()>, readers: usize) -> Status {
     let (tell, ended) = oneshot::channel();
     let (group, alive, mark) = (running.group, Arc::clone(&running.alive), running.mark.clone());
-    let watched = Watched::new(group);
+    let watched = Watched::new(group, &mark);
     thread::spawn(move || {
         group.wait_unreaped();
         let mut open = readers;

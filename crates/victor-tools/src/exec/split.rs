@@ -4,9 +4,14 @@
 //! asked. The commands that can be seen are named all the same, so that a rule which denies one of them does so.
 
 mod again;
+mod grammar;
 
 use tree_sitter::{Node, Parser};
 
+use self::again::Seen;
+use self::grammar::{
+    continues_a_word, last_command, runs_over_a_line, skips_a_quoted_blank, substitutes_unseen, words_behind,
+};
 use super::wrapper::{Inner, Word, base_name, inner};
 
 /// The longest line that is split, in bytes.
@@ -51,6 +56,8 @@ pub struct Split {
     pub writes: Vec<String>,
     /// Why there may be more commands than these; `None` if there are not.
     pub unsplit: Option<&'static str>,
+    /// What is evaluated a second time, in all shells that stand in each other.
+    seen: Seen,
 }
 
 /// Splits a shell line.
@@ -87,61 +94,16 @@ fn read(line: &str, split: &mut Split, depth: usize) {
     if substitutes_unseen(tree.root_node(), line) {
         split.uncertain("it substitutes a command where the grammar does not show it");
     }
-    if let Some(why) = again::hidden(tree.root_node(), line) {
+    if runs_over_a_line(tree.root_node(), line) {
+        split.uncertain("the grammar reads it otherwise than the shell");
+    }
+    if skips_a_quoted_blank(tree.root_node(), line) {
+        split.uncertain("a word in it begins with a quoted blank");
+    }
+    if let Some(why) = split.seen.hidden(tree.root_node(), line) {
         split.uncertain(why);
     }
-    Reader { line, split, depth }.node(tree.root_node());
-}
-
-/// Whether a backslash joins two lines in the middle of a word: the grammar takes that for the end of the word.
-fn continues_a_word(line: &str) -> bool {
-    line.match_indices("\\\n").any(|(at, joint)| {
-        let before = &line[..at];
-        let escaped = before.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
-        let blank = |c: char| c == ' ' || c == '\t';
-        !escaped && !before.ends_with(blank) && !line[at + joint.len()..].starts_with(blank)
-    })
-}
-
-/// Whether the line begins a substitution that is no node of the tree, nor in a text that is never substituted.
-fn substitutes_unseen(root: Node<'_>, line: &str) -> bool {
-    let (mut inert, mut seen) = (Vec::new(), Vec::new());
-    // Within these, quotes are texts like others.
-    let mut open = vec![(root, false)];
-    while let Some((node, within)) = open.pop() {
-        let quoted = node.kind() == "heredoc_body" && is_quoted_heredoc(node, line);
-        if quoted || (!within && matches!(node.kind(), "raw_string" | "comment" | "ansi_c_string")) {
-            inert.push(node.byte_range());
-        } else if node.child_count() == 0 {
-            seen.push(node.byte_range());
-        } else {
-            let within = match node.kind() {
-                "string"
-                | "translated_string"
-                | "heredoc_body"
-                | "expansion"
-                | "subscript"
-                | "arithmetic_expansion" => true,
-                "command_substitution" | "process_substitution" => false,
-                _ => within,
-            };
-            open.extend((0..node.child_count()).filter_map(|i| node.child(i)).map(|child| (child, within)));
-        }
-    }
-    let begins = |mark: &str, is: fn(&str) -> bool| {
-        line.match_indices(mark).any(|(at, _)| {
-            let escaped = line[..at].bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1;
-            let shown = seen.iter().any(|r| r.start == at && is(&line[r.clone()]));
-            !escaped && !shown && !inert.iter().any(|r| r.contains(&at))
-        })
-    };
-    begins("`", |token| token == "`") || begins("$(", |token| token.starts_with("$(") && token.len() <= 3)
-}
-
-/// Whether a here-document's end mark is quoted, which makes its text plain.
-fn is_quoted_heredoc(body: Node<'_>, line: &str) -> bool {
-    let start = body.parent().and_then(|p| named(p).find(|c| c.kind() == "heredoc_start"));
-    start.and_then(|s| line.get(s.byte_range())).is_some_and(|s| s.contains(['\'', '"', '\\']))
+    Reader { line, split, depth, behind: Vec::new() }.node(tree.root_node());
 }
 
 impl Split {
@@ -160,6 +122,8 @@ struct Reader<'a> {
     line: &'a str,
     split: &'a mut Split,
     depth: usize,
+    /// Words that stand behind a redirection, by the command that they belong to.
+    behind: Vec<(usize, Vec<Word>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -205,7 +169,6 @@ impl<'a> Reader<'a> {
             "raw_string" | "ansi_c_string" => self.read_again(node),
             "comment"
             | "word"
-            | "number"
             | "heredoc_start"
             | "heredoc_end"
             | "heredoc_content"
@@ -238,6 +201,7 @@ impl<'a> Reader<'a> {
             | "concatenation"
             | "arithmetic_expansion"
             | "brace_expression"
+            | "number"
             | "expansion"
             | "binary_expression"
             | "unary_expression"
@@ -268,15 +232,30 @@ impl<'a> Reader<'a> {
 
     /// A statement with redirections: those of a simple command belong to its text.
     fn redirected(&mut self, node: Node<'_>) {
-        let simple = node.child_by_field_name("body").filter(|b| b.kind() == "command");
+        let body = node.child_by_field_name("body");
+        let simple = body.filter(|b| b.kind() == "command");
+        let behind: Vec<Word> = named(node).flat_map(words_behind).map(|w| self.word(w)).collect();
+        if !behind.is_empty() {
+            match body.and_then(last_command) {
+                Some(command) => self.behind.push((command.id(), behind)),
+                None => self.split.uncertain("it has words behind a redirection"),
+            }
+        }
         if let Some(command) = simple {
             let others = named(node).filter(|c| *c != command);
-            let redirects: String = others.map(|r| format!(" {}", self.text(r))).collect();
+            let redirects: String = others.map(|r| format!(" {}", self.redirect(r))).collect();
             self.command(command, &redirects);
         }
         for child in named(node).filter(|c| Some(*c) != simple) {
             self.node(child);
         }
+    }
+
+    /// The text of a redirection without the words behind it.
+    fn redirect(&self, node: Node<'_>) -> &'a str {
+        let end = node.child_by_field_name("destination").map_or(node.end_byte(), |file| file.end_byte());
+        let end = if node.kind() == "file_redirect" { end } else { node.end_byte() };
+        self.line.get(node.start_byte()..end).unwrap_or_default()
     }
 
     fn command(&mut self, node: Node<'_>, redirects: &str) {
@@ -287,11 +266,16 @@ impl<'a> Reader<'a> {
             match child.kind() {
                 "variable_assignment" if self.is_harmless(child) => {}
                 "variable_assignment" => prefix.push_str(&format!("{} ", self.text(child))),
+                "file_redirect" if words_behind(child).next().is_some() => {
+                    self.split.uncertain("it has words behind a redirection");
+                }
                 "file_redirect" | "herestring_redirect" => inner.push_str(&format!(" {}", self.text(child))),
                 "command_name" => words.extend(named(child).map(|c| self.word(c))),
                 _ => words.push(self.word(child)),
             }
         }
+        let behind = self.behind.extract_if(.., |(command, _)| *command == node.id());
+        words.extend(behind.flat_map(|(_, words)| words));
         self.named_command(&words, &prefix, &format!("{inner}{redirects}"));
         self.values(node);
     }
@@ -337,7 +321,10 @@ impl<'a> Reader<'a> {
             Inner::Nothing => {}
             Inner::Command(words) => self.named_command(words, "", redirects),
             Inner::Commands(all) => all.into_iter().for_each(|words| self.named_command(words, "", redirects)),
-            Inner::Script(script) => read(script, self.split, self.depth),
+            Inner::Script(script) => {
+                self.split.seen.script(script);
+                read(script, self.split, self.depth);
+            }
             Inner::Unknown(why) => self.split.uncertain(why),
         }
         self.depth -= 1;
@@ -348,6 +335,7 @@ impl<'a> Reader<'a> {
         let operator = operator.map(|o| self.text(o)).unwrap_or_default();
         let Some(target) = node.child_by_field_name("destination") else { return };
         self.node(target);
+        words_behind(node).for_each(|word| self.node(word));
         let word = self.word(target);
         let Some(file) = word.literal else {
             return self.split.uncertain("the file of a redirection cannot be told from the line");
@@ -359,6 +347,10 @@ impl<'a> Reader<'a> {
         }
         if file.contains(['*', '?', '[', '{']) {
             return self.split.uncertain("the file of a redirection is a pattern");
+        }
+        // A descriptor may be meant, so bash expands the word, and then once more for the file.
+        if operator == ">&" && file.contains(['$', '`', '\\', '"', '\'']) {
+            return self.split.uncertain("the file of a redirection is expanded twice");
         }
         match operator {
             "<" => self.split.reads.push(file),

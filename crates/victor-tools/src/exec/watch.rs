@@ -1,7 +1,7 @@
 //! Ends programs whose Victor was killed: a shell beside it knows the process groups that run, and ends them once nobody
 //! holds the other end of its input any more.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -9,34 +9,43 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::platform::Group;
 
-/// Reads `+ GROUP` and `- GROUP`; ends the groups that are left when there is no more to read.
+/// Reads `+ GROUP MARK` and `- GROUP MARK`; when there is no more to read, ends the groups that are left, and who left
+/// them and has the variable MARK, where the system shows variables.
 const WATCH: &str = r#"trap '' HUP INT TERM
 live=' '
-while read -r change group; do
+while read -r change group mark; do
+    one=$group=$mark
     case $change in
-    +) live="$live$group " ;;
-    -) live="${live%% $group *} ${live#* $group }" ;;
+    +) live="$live$one " ;;
+    -) live="${live%% $one *} ${live#* $one }" ;;
     esac
 done
-for group in $live; do kill -s KILL -- "-$group"; done"#;
+for one in $live; do
+    kill -s KILL -- "-${one%%=*}"
+    for left in $(grep -slzx -e "${one#*=}=1" /proc/[0-9]*/environ); do
+        left=${left#/proc/}
+        kill -s KILL "${left%/environ}"
+    done
+done"#;
 
 static WATCHER: LazyLock<Mutex<Watcher>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
 struct Watcher {
     shell: Option<Child>,
-    live: BTreeSet<i32>,
+    /// The marks of their processes, by group.
+    live: BTreeMap<i32, String>,
 }
 
 /// A group that is watched until this is dropped, which has to be before its process id is let go of.
 pub(super) struct Watched(i32);
 
 impl Watched {
-    pub(super) fn new(group: Group) -> Self {
+    pub(super) fn new(group: Group, mark: &str) -> Self {
         let group = group.id();
         Watcher::change(|watcher| {
-            watcher.live.insert(group);
-            watcher.tell(&format!("+ {group}\n"))
+            watcher.live.insert(group, mark.to_owned());
+            watcher.tell(&format!("+ {group} {mark}\n"))
         });
         Self(group)
     }
@@ -45,8 +54,8 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         Watcher::change(|watcher| {
-            watcher.live.remove(&self.0);
-            watcher.tell(&format!("- {}\n", self.0))
+            let mark = watcher.live.remove(&self.0).unwrap_or_default();
+            watcher.tell(&format!("- {} {mark}\n", self.0))
         });
     }
 }
@@ -73,7 +82,7 @@ impl Watcher {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", WATCH, "victor-watch"]).env_clear().process_group(0);
         let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let all: String = self.live.iter().map(|group| format!("+ {group}\n")).collect();
+        let all: String = self.live.iter().map(|(group, mark)| format!("+ {group} {mark}\n")).collect();
         shell.stdin.as_mut().map_or(Ok(()), |input| input.write_all(all.as_bytes()))?;
         self.shell = Some(shell);
         Ok(())

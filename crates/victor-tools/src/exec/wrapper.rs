@@ -48,7 +48,7 @@ const fn wrapper(name: &'static str, valued: &'static [&'static str]) -> Wrapper
     Wrapper { name, valued, own: 0, assigns: false }
 }
 
-const WRAPPERS: [Wrapper; 25] = [
+const WRAPPERS: [Wrapper; 26] = [
     Wrapper {
         assigns: true,
         ..wrapper(
@@ -86,6 +86,8 @@ const WRAPPERS: [Wrapper; 25] = [
     wrapper("command", &[]),
     wrapper("builtin", &[]),
     wrapper("exec", &["-a"]),
+    // `jobs -x` runs a command.
+    wrapper("jobs", &[]),
     wrapper("busybox", &[]),
     wrapper("toybox", &[]),
     wrapper("strace", &["-e", "-o", "-p", "-s", "-u"]),
@@ -102,7 +104,7 @@ const WRAPPERS: [Wrapper; 25] = [
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "rbash"];
 
 /// Builtins and programs that run text which is not in the line, or change what later words mean.
-const OPAQUE: [&str; 15] = [
+const OPAQUE: [&str; 16] = [
     "eval",
     "source",
     ".",
@@ -118,6 +120,7 @@ const OPAQUE: [&str; 15] = [
     "readarray",
     "fc",
     "complete",
+    "compgen",
 ];
 
 /// What the command of these words runs beside itself; the first word is its name.

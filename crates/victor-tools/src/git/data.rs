@@ -17,7 +17,7 @@ pub(super) fn stray(folder: &Path, common: &Path, own: &[&Path]) -> Option<PathB
     }
     let mut stores = vec![shared.join("objects")];
     for next in 0.. {
-        let Some(store) = stores.get(next).cloned() else { return None };
+        let store = stores.get(next).cloned()?;
         if next == STORES {
             return Some(store);
         }
@@ -37,9 +37,21 @@ fn links(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink())).map(|entry| entry.path()).collect()
 }
 
-/// The stores that this one borrows from. Source: gitrepository-layout(5), `objects/info/alternates`.
+/// The stores that this one borrows from, byte by byte as git reads them: what is in quotes is no path of this folder, so
+/// it belongs nowhere. Source: gitrepository-layout(5), `objects/info/alternates`; git's odb.c.
 fn alternates(store: &Path) -> Vec<PathBuf> {
     let list = fs::read(store.join("info/alternates")).unwrap_or_default();
-    let list = String::from_utf8_lossy(&list).into_owned();
-    list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| store.join(line)).collect()
+    let lines = list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    lines.map(|line| if line.starts_with(b"\"") { path(line) } else { store.join(path(line)) }).collect()
+}
+
+#[cfg(unix)]
+fn path(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn path(bytes: &[u8]) -> PathBuf {
+    String::from_utf8_lossy(bytes).into_owned().into()
 }

@@ -69,6 +69,9 @@ impl Scheduler {
                     let key = ScheduleKey { workspace: self.workspace.clone(), name };
                     let why = "the schedule is no more".to_owned();
                     self.settle(&key, &due, DueStatus::Failed, Some(why)).await?;
+                    if let Some(run) = due.run {
+                        self.clear(run).await?;
+                    }
                 }
             }
         }
@@ -94,7 +97,8 @@ impl Scheduler {
             Err(e @ WorkflowError::Journal(_)) => Err(e),
             Err(e) => {
                 tracing::error!(schedule = %name, due = %due.scheduled_at, error = %e, "a scheduled run cannot begin");
-                self.settle(&key, due, DueStatus::Failed, Some(e.to_string())).await.map(|()| Begun::Yes)
+                self.settle(&key, due, DueStatus::Failed, Some(e.to_string())).await?;
+                self.clear(run).await.map(|()| Begun::Yes)
             }
         }
     }
@@ -160,6 +164,16 @@ impl Scheduler {
         reason: Option<String>,
     ) -> Result<(), WorkflowError> {
         self.schedules.store.settle(key, due.scheduled_at, status, self.now(), reason).await.map_err(storage)
+    }
+
+    /// Deletes the journal of a run that begins no more, where its id was taken and nothing written: it would stay.
+    async fn clear(&self, run: RunId) -> Result<(), WorkflowError> {
+        let journal = self.runtime.journal();
+        match journal.info(run).await {
+            Ok(info) if info.last_seq == 0 && info.holder.is_none() => Ok(journal.delete(run).await?),
+            Ok(_) | Err(JournalError::NotFound(_)) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Forgets what is too old to be kept, with the runs that have ended.

@@ -98,6 +98,9 @@ pub(super) fn nodes(list: &Tree, decoder: &mut Decoder<'_>) -> Vec<Node> {
 
 /// Two nodes of one name of which one could not be read; those that could are compared with all of the workflow.
 fn unread_twins(trees: &[Tree], read: &[Option<Node>], decoder: &mut Decoder<'_>) {
+    if read.iter().all(Option::is_some) {
+        return;
+    }
     let id = |tree: &Tree| tree.get("id").and_then(|id| Some((id.text()?.to_owned(), id.place)));
     for (i, tree) in trees.iter().enumerate() {
         let Some((name, place)) = id(tree) else { continue };

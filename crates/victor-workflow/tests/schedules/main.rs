@@ -180,6 +180,18 @@ async fn a_crash_between_decision_and_run_neither_loses_nor_doubles_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_begin_any_more_leaves_no_journal_behind() {
+    let disk = Disk::default();
+    disk.faults.store(ENDS_AFTER, Ordering::Relaxed);
+    disk.serve(vec![schedule("* * * * *")], 65).await;
+    assert_eq!(disk.runs().await.len(), 1);
+    disk.faults.store(NONE, Ordering::Relaxed);
+    disk.serve(vec![Schedule { workflow: "gate".into(), ..schedule("0 0 1 1 *") }], 30).await;
+    assert_eq!(disk.statuses().await, [(DueStatus::Failed, 1)]);
+    assert!(disk.runs().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_after_the_run_began_does_not_begin_it_again() {
     let disk = Disk::default();
     disk.serve(vec![schedule("* * * * *")], 65).await;

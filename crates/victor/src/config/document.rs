@@ -34,21 +34,26 @@ pub(crate) struct Document {
 
 /// Reads a configuration file's text. `name` is the file's name for messages.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Document, ConfigurationError> {
-    let read = read::<Config>(text, Texts::Quoted);
-    let config = read.map_err(|e| mistakes::all::<Config>(name, text, Texts::Quoted, e))?;
+    let (config, mut told) = match read::<Config>(text, Texts::Quoted) {
+        Ok(config) => (config, Vec::new()),
+        Err(e) => mistakes::all(name, text, Texts::Quoted, e),
+    };
     let lines = tree::lines(text);
-    let told = config.check().into_iter().map(|(path, why)| {
+    told.extend(config.check().into_iter().map(|(path, why)| {
         let place = lines.get(&path).map_or(String::new(), |line| format!(":{line}"));
         format!("{name}{place}: {why}")
-    });
-    mistakes::none_of(told.collect())?;
+    }));
+    mistakes::none_of(told)?;
     Ok(Document { config, lines })
 }
 
 /// Reads YAML strictly: unknown and duplicate keys are errors, `yes` and `on` are no booleans, aliases cannot blow up.
 /// All mistakes are told at once, as far as one does not hang on another.
 pub(crate) fn strict<T: DeserializeOwned + Default>(name: &str, text: &str) -> Result<T, ConfigurationError> {
-    read::<T>(text, Texts::Loose).map_err(|e| mistakes::all::<T>(name, text, Texts::Loose, e))
+    read::<T>(text, Texts::Loose).map_err(|e| {
+        let (_, told) = mistakes::all::<T>(name, text, Texts::Loose, e);
+        ConfigurationError::new(told.join("\n"))
+    })
 }
 
 /// Reads YAML strictly, up to the first mistake.

@@ -109,10 +109,9 @@ pub(crate) fn load(
         let place = all.iter().rev().find_map(|layer| layer.places.get(&path));
         place.map_or_else(|| why.clone(), |place| format!("{place}: {why}"))
     });
-    mistakes::none_of(incomplete.collect())?;
+    let ((), rules) = mistakes::both(mistakes::none_of(incomplete.collect()), rules(&origins, env))?;
     config.profile = config.profile.filter(|name| !name.trim().is_empty());
     clamp(&mut config.profiles, &narrowed);
-    let rules = rules(&origins, env)?;
     notices.extend(rules.iter().filter_map(stranger));
     Ok(Settings { config, origins, rules, notices })
 }

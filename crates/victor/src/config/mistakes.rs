@@ -13,26 +13,27 @@ use super::tree::{self, Kind, Node, Style};
 const TOLD: usize = 20;
 
 /// What a text that cannot be read has against it: the first mistake, and those of keys that have nothing to do with it.
+/// With them what the rest says, so that it can be checked too; nothing where that cannot be read either.
 pub(super) fn all<T: DeserializeOwned + Default>(
     name: &str,
     text: &str,
     texts: Texts,
     first: Error,
-) -> ConfigurationError {
-    let (mut told, mut rest, mut error) = (Vec::new(), text.to_owned(), first);
-    loop {
-        told.push(described(name, &rest, &error));
-        match without(&rest, &error) {
-            Some(_) if told.len() == TOLD => break,
-            Some(shorter) => rest = shorter,
-            None => break,
-        }
+) -> (T, Vec<String>) {
+    let (mut told, mut rest, mut error) = (vec![described(name, text, &first)], text.to_owned(), first);
+    for _ in 1..TOLD {
+        let Some(shorter) = without(&rest, &error) else { break };
+        rest = shorter;
         match read::<T>(&rest, texts) {
-            Ok(_) => break,
+            Ok(value) => return (value, told),
             Err(next) => error = next,
         }
+        // What is missing now may be what was taken out.
+        if !matches!(error.without_snippet(), Error::SerdeMissingField { .. }) {
+            told.push(described(name, &rest, &error));
+        }
     }
-    ConfigurationError::new(told.join("\n"))
+    (T::default(), told)
 }
 
 /// Several mistakes as one error.

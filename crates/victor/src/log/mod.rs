@@ -89,7 +89,7 @@ pub fn start(
 
 /// Deletes the files of days before the last `days`, of which today is one.
 fn prune(folder: &Path, days: u32, now: Timestamp) -> io::Result<()> {
-    let before = i64::from(days - 1) * 24 * 60 * 60 * 1_000_000;
+    let before = i64::from(days - 1).saturating_mul(24 * 60 * 60 * 1_000_000);
     let first = Timestamp::from_micros(now.as_micros().saturating_sub(before)).to_string();
     let first = format!("{PREFIX}.{}", first.get(..10).unwrap_or_default());
     for file in read::files(folder)? {

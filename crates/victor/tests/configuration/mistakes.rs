@@ -59,6 +59,21 @@ fn values_that_make_no_sense_and_rules_are_told_all_at_once() {
 }
 
 #[test]
+fn what_cannot_be_read_hides_no_value_that_makes_no_sense_and_is_not_missed() {
+    let user = "mode: biuld\nlimits: {max_cost: -1}\nproviders:\n  \
+                gw: {models: [{id: m, price: {input: x, output: 2}}]}\nschedules:\n  \
+                x: {cron: \"61 * * * *\", workflow: a}\n";
+    let said = World::new().user(user).error();
+    for says in [":1:7: mode: ", ".price.input: a number is", ":2: `limits.max_cost`", ":6: schedules.x.cron"] {
+        assert!(said.contains(says), "`{says}` is not in: {said}");
+    }
+    assert_eq!(said.lines().count(), 4, "{said}");
+    let user = "permissions: {deny: [\"read(\"]}\nschedules: {x: {cron: \"@daily\"}}\n";
+    let said = World::new().user(user).error();
+    assert!(said.contains("`read(`") && said.contains("schedules.x has no `workflow`"), "{said}");
+}
+
+#[test]
 fn a_mistake_that_others_may_hang_on_is_told_alone() {
     for text in ["provder: &a x\nmode: *a\nlimits: 3\n", "provder: x\nmode: [\n", "mode: {a: 1, b: 2}\n"] {
         let said = World::new().user(text).error();

@@ -7,8 +7,8 @@ use tree_sitter::Node;
 use super::named;
 
 /// What a line does that matters here.
-#[derive(Default)]
-struct Seen {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
     /// It sets variables to texts that the line does not show plainly.
     sets: bool,
     /// It evaluates variables.
@@ -17,26 +17,37 @@ struct Seen {
     hides: bool,
 }
 
-/// Why there may be commands in what the line evaluates; `None` if there are not.
-pub(super) fn hidden(root: Node<'_>, line: &str) -> Option<&'static str> {
-    let mut seen = Seen::default();
-    let mut open = vec![root];
-    while let Some(node) = open.pop() {
-        seen.node(node, line);
-        open.extend(named(node));
-    }
-    match seen {
-        Seen { hides: true, .. } => Some("it evaluates a text that may hold a command"),
-        Seen { sets: true, evaluates: true, .. } => Some("it evaluates variables that it sets itself"),
-        Seen { .. } => None,
-    }
-}
-
 impl Seen {
+    /// Looks at a line. Why there may be commands in what was evaluated so far; `None` if there are not.
+    pub(super) fn hidden(&mut self, root: Node<'_>, line: &str) -> Option<&'static str> {
+        let mut open = vec![root];
+        while let Some(node) = open.pop() {
+            self.node(node, line);
+            open.extend(named(node));
+        }
+        match self {
+            Self { hides: true, .. } => Some("it evaluates a text that may hold a command"),
+            Self { sets: true, evaluates: true, .. } => Some("it evaluates variables that it sets itself"),
+            Self { .. } => None,
+        }
+    }
+
+    /// A script of a shell: the words behind it are its parameters, and whoever runs it may add some.
+    pub(super) fn script(&mut self, script: &str) {
+        let mut parameters = script.split('$').skip(1).map(|rest| rest.strip_prefix('{').unwrap_or(rest));
+        self.sets |= parameters
+            .any(|rest| rest.starts_with("!#") || rest.starts_with(|c: char| matches!(c, '0'..='9' | '@' | '*')));
+    }
+
     fn node(&mut self, node: Node<'_>, line: &str) {
         let text = line.get(node.byte_range()).unwrap_or_default();
         match node.kind() {
-            "arithmetic_expansion" | "c_style_for_statement" => self.operand(between(text, &["((", "["], &["))", "]"])),
+            "arithmetic_expansion" => self.operand(between(text, &["((", "["], &["))", "]"])),
+            "c_style_for_statement" => {
+                let body = node.child_by_field_name("body").map_or(node.end_byte(), |body| body.start_byte());
+                let head = line.get(node.start_byte()..body).unwrap_or(text);
+                self.operand(between(head, &["(("], &["))"]));
+            }
             "compound_statement" if text.starts_with("((") => self.operand(between(text, &["(("], &["))"])),
             "test_command" => self.test(text),
             "subscript" => self.index(text),
@@ -62,7 +73,7 @@ impl Seen {
 
     /// Arithmetic.
     fn operand(&mut self, text: &str) {
-        self.hides |= !is_arithmetic(text);
+        self.hides |= !is_arithmetic(text) || names_texts(text);
         self.evaluates |= text.contains(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '$');
     }
 
@@ -88,9 +99,14 @@ impl Seen {
     fn expansion(&mut self, text: &str) {
         let inside = text.strip_prefix("${").and_then(|t| t.strip_suffix('}')).unwrap_or(text);
         self.evaluates |= inside.starts_with('!');
+        self.hides |= inside.starts_with('!') && names_texts(inside);
         self.hides |= inside.ends_with("@P");
         let named = inside.trim_start_matches(['!', '#']);
         let mut rest = named.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if rest.len() == named.len() {
+            // A special parameter.
+            rest = rest.strip_prefix(['@', '*', '?', '$', '-']).unwrap_or(rest);
+        }
         if rest.starts_with('[') {
             self.index(rest);
             rest = rest.split_once(']').map_or("", |(_, rest)| rest);
@@ -103,14 +119,17 @@ impl Seen {
 
     fn declaration(&mut self, text: &str) {
         let subscripts = text.contains('[') && text.contains(['$', '`', '\\', '"', '\'']);
-        let typed = text.split_whitespace().any(|w| w.starts_with('-') && w.contains(['i', 'n']));
+        let plain = text.replace(['\\', '"', '\''], "");
+        let mut options = plain.split_whitespace().skip(1).take_while(|w| w.starts_with(['-', '+']));
+        let typed = options.any(|w| w.starts_with('-') && w.contains(['i', 'n']));
         self.hides |= subscripts || typed;
+        self.evaluates |= plain.split_whitespace().any(|w| w.split('=').next().is_some_and(|name| name.contains('$')));
     }
 
     /// Builtins that take arithmetic, or names of variables.
     fn command(&mut self, words: &[&str]) {
         let plain: Vec<String> = words.iter().map(|word| word.replace(['\\', '"', '\''], "")).collect();
-        let rest = plain.iter().position(|word| !matches!(word.as_str(), "command" | "builtin" | "-p" | "--"));
+        let rest = plain.iter().position(|word| !matches!(word.as_str(), "command" | "builtin" | "time" | "-p" | "--"));
         let Some((name, arguments)) = rest.and_then(|from| plain[from..].split_first()) else { return };
         let option = |option: &str| arguments.iter().position(|a| a.starts_with(option));
         match name.as_str() {
@@ -129,9 +148,14 @@ impl Seen {
             "test" | "[" if option("-v").or_else(|| option("-R")).is_some() => {
                 arguments.iter().for_each(|a| self.operand(a));
             }
+            // What expands to an option cannot be told from a text.
+            "test" if words.iter().any(|w| w.contains('[') && (w.contains("$(") || w.contains('`'))) => {
+                self.hides = true;
+            }
+            "test" => self.evaluates |= arguments.iter().find(|a| *a != "!").is_some_and(|a| a.starts_with('$')),
             "unset" | "wait" => self.hides |= arguments.iter().any(|a| a.contains('[')),
             "export" | "readonly" | "declare" | "typeset" | "local" => self.declaration(&words.join(" ")),
-            "set" => self.sets = true,
+            "set" => self.sets |= !arguments.iter().all(|a| is_shown(a)),
             _ => {}
         }
     }
@@ -151,9 +175,16 @@ fn is_arithmetic(text: &str) -> bool {
     text.chars().all(known) && !text.contains("$(")
 }
 
+/// Whether a text names variables that the shell itself fills with texts of the line: the last word of a command, the
+/// command, the whole line, what a pattern fits.
+fn names_texts(text: &str) -> bool {
+    let mut names = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    names.any(|name| name == "_" || name.starts_with("BASH_"))
+}
+
 /// Whether a value is a text in which nothing can hide.
 fn is_shown(value: &str) -> bool {
-    value.chars().all(|c| c.is_ascii_alphanumeric() || "_./-+:,%@".contains(c))
+    value.chars().all(|c| c.is_ascii_alphanumeric() || "_./-+:,%@{}'\" ".contains(c))
 }
 
 fn is_name(text: &str) -> bool {
