@@ -123,9 +123,11 @@ fn start(job: Job) -> Result<Started, ToolError> {
     };
     command.stdin(Stdio::null()).stdout(writer).stderr(error_writer).env(&mark, "1");
     platform::own_group(&mut command);
+    let watched = Watched::new(&mark);
     // The command, which holds the pipes' writing ends, is dropped in there.
     let child = sandbox::spawn(command, limits).map_err(ToolError::Model)?;
     let group = Group::of(&child).ok_or_else(|| ToolError::model("the program has no process id"))?;
+    watched.in_group(group);
     let running = Running { group, alive: Arc::new(Mutex::new(true)), mark };
     let (done, all_read) = mpsc::channel();
     let output = Arc::new(Mutex::new(output));
@@ -136,7 +138,7 @@ fn start(job: Job) -> Result<Started, ToolError> {
         readers += 1;
         read_all(reader, errors, done.clone());
     }
-    let ended = wait(child, &running, all_read, readers);
+    let ended = wait(child, &running, watched, all_read, readers);
     Ok(Started { running, output, errors, ended })
 }
 
@@ -158,10 +160,9 @@ fn read_all(mut reader: PipeReader, into: &Shared, done: mpsc::Sender<()>) {
 }
 
 /// Waits for the program on a thread of its own, ends what it left behind, and only then lets go of its process id.
-fn wait(mut child: Child, running: &Running, all_read: mpsc::Receiver<()>, readers: usize) -> Status {
+fn wait(mut child: Child, running: &Running, watched: Watched, all_read: mpsc::Receiver<()>, readers: usize) -> Status {
     let (tell, ended) = oneshot::channel();
     let (group, alive, mark) = (running.group, Arc::clone(&running.alive), running.mark.clone());
-    let watched = Watched::new(group, &mark);
     thread::spawn(move || {
         group.wait_unreaped();
         let mut open = readers;

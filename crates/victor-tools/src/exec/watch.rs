@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use crate::platform::Group;
 
 /// Reads `+ GROUP MARK` and `- GROUP MARK`; when there is no more to read, ends the groups that are left, and who left
-/// them and has the variable MARK, where the system shows variables.
+/// them and has the variable MARK, where the system shows variables. The group 0 is none yet.
 const WATCH: &str = r#"trap '' HUP INT TERM
 live=' '
 while read -r change group mark; do
@@ -21,7 +21,7 @@ while read -r change group mark; do
     esac
 done
 for one in $live; do
-    kill -s KILL -- "-${one%%=*}"
+    [ "${one%%=*}" = 0 ] || kill -s KILL -- "-${one%%=*}"
     for left in $(grep -slzx -e "${one#*=}=1" /proc/[0-9]*/environ); do
         left=${left#/proc/}
         kill -s KILL "${left%/environ}"
@@ -33,29 +33,38 @@ static WATCHER: LazyLock<Mutex<Watcher>> = LazyLock::new(Mutex::default);
 #[derive(Default)]
 struct Watcher {
     shell: Option<Child>,
-    /// The marks of their processes, by group.
-    live: BTreeMap<i32, String>,
+    /// The groups, by the marks of their processes.
+    live: BTreeMap<String, i32>,
 }
 
-/// A group that is watched until this is dropped, which has to be before its process id is let go of.
-pub(super) struct Watched(i32);
+/// A program that is watched until this is dropped, which has to be before its process id is let go of.
+pub(super) struct Watched(String);
 
 impl Watched {
-    pub(super) fn new(group: Group, mark: &str) -> Self {
-        let group = group.id();
+    /// Watches for processes with this mark, from before there are any.
+    pub(super) fn new(mark: &str) -> Self {
         Watcher::change(|watcher| {
-            watcher.live.insert(group, mark.to_owned());
-            watcher.tell(&format!("+ {group} {mark}\n"))
+            watcher.live.insert(mark.to_owned(), 0);
+            watcher.tell(&format!("+ 0 {mark}\n"))
         });
-        Self(group)
+        Self(mark.to_owned())
+    }
+
+    /// They are in this group.
+    pub(super) fn in_group(&self, group: Group) {
+        let (mark, group) = (&self.0, group.id());
+        Watcher::change(|watcher| {
+            watcher.live.insert(mark.clone(), group);
+            watcher.tell(&format!("+ {group} {mark}\n- 0 {mark}\n"))
+        });
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         Watcher::change(|watcher| {
-            let mark = watcher.live.remove(&self.0).unwrap_or_default();
-            watcher.tell(&format!("- {} {mark}\n", self.0))
+            let group = watcher.live.remove(&self.0).unwrap_or_default();
+            watcher.tell(&format!("- {group} {}\n", self.0))
         });
     }
 }
@@ -82,7 +91,7 @@ impl Watcher {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", WATCH, "victor-watch"]).env_clear().process_group(0);
         let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let all: String = self.live.iter().map(|(group, mark)| format!("+ {group} {mark}\n")).collect();
+        let all: String = self.live.iter().map(|(mark, group)| format!("+ {group} {mark}\n")).collect();
         shell.stdin.as_mut().map_or(Ok(()), |input| input.write_all(all.as_bytes()))?;
         self.shell = Some(shell);
         Ok(())
