@@ -48,8 +48,13 @@ impl Record {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(WeightsError::file(&path, "read")(e)),
         };
-        let read = serde_json::from_str(&text).map_err(io::Error::other);
-        read.map(Some).map_err(WeightsError::file(&path, "read"))
+        let read = serde_json::from_str::<Self>(&text).map_err(io::Error::other);
+        let mut record = read.map_err(WeightsError::file(&path, "read"))?;
+        // The folder may have been moved since.
+        if let Some(name) = record.path.file_name().filter(|_| !record.own) {
+            record.path = folder.join(name);
+        }
+        Ok(Some(record))
     }
 
     /// Writes it, as a whole or not at all.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use victor_core::error::ProviderErrorKind;
 use victor_core::request::CallCx;
 use victor_local::Resolver;
-use victor_local::weights::{Progress, Silent, State, Step, Wanted, WeightsError};
+use victor_local::weights::{Progress, Silent, State, Step, Wanted, Weights, WeightsError};
 
 use crate::server::Server;
 use crate::world::{Doubling, World, model, sha256};
@@ -44,6 +44,18 @@ async fn a_file_that_changed_is_refused_and_one_that_was_touched_is_not() {
     assert!(error.message.contains("SHA-256") && error.message.contains("victor models pull tiny"), "{error}");
     world.pull().await.unwrap();
     world.weights().resolve("tiny", &cx()).await.unwrap();
+}
+
+#[tokio::test]
+async fn models_move_with_their_folder() {
+    let server = Server::start(model());
+    let world = World::serving(server.address());
+    let before = world.pull().await.unwrap().record.path;
+    let moved = world.folder.path().join("moved");
+    fs::rename(world.models(), &moved).unwrap();
+    let weights = Weights::with_known(moved.clone(), world.means.clone(), world.known);
+    let found = weights.resolve("tiny", &cx()).await.unwrap();
+    assert_eq!(found.path, moved.join(before.strip_prefix(world.models()).unwrap()));
 }
 
 #[tokio::test]
