@@ -1,5 +1,5 @@
 //! `cargo xtask llama`: the tests of the local models with llama.cpp computing. No part of `test`: its C++ takes longer
-//! to build than all of Victor. In the release profile, whose build of llama.cpp serves the binary too.
+//! to build than all of Victor.
 
 use crate::test::{Must, Need};
 use crate::{model, sh, test};
