@@ -110,9 +110,9 @@ fn a_signal_during_a_command_leaves_no_child_behind(#[case] name: &str) {
     server.finish();
 }
 
-#[test]
-fn a_victor_that_is_killed_leaves_no_command_behind() {
-    let (bench, server) = (Bench::new(), ModelServer::start(long_command("")));
+/// Kills a Victor while its command runs, and waits until nothing of that is left.
+fn killed(trap: &str) -> (Bench, ModelServer) {
+    let (bench, server) = (Bench::new(), ModelServer::start(long_command(trap)));
     fifo(&bench, "alive");
     let mut victor = bench.with_model(&server, &["run", "hi", "--yes"]);
     let mut child = victor.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -120,6 +120,12 @@ fn a_victor_that_is_killed_leaves_no_command_behind() {
     child.kill().unwrap();
     child.wait().unwrap();
     nobody_holds(alive);
+    (bench, server)
+}
+
+#[test]
+fn a_victor_that_is_killed_leaves_no_command_behind() {
+    let (bench, server) = killed("");
     let (out, err, code) = told(&bench.with_model(&server, &["chat", "--continue", "and?"]).output().unwrap());
     assert!(code == 0 && out.contains("Here again."), "{out}{err}");
     server.finish();
@@ -128,14 +134,7 @@ fn a_victor_that_is_killed_leaves_no_command_behind() {
 #[test]
 #[cfg(target_os = "linux")]
 fn nor_one_that_has_a_session_of_its_own() {
-    let (bench, server) = (Bench::new(), ModelServer::start(long_command("setsid sleep 600 3>alive &")));
-    fifo(&bench, "alive");
-    let mut victor = bench.with_model(&server, &["run", "hi", "--yes"]);
-    let mut child = victor.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let alive = running(&bench);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    nobody_holds(alive);
+    killed("setsid sleep 600 3>alive &");
 }
 
 #[test]
